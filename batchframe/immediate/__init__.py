@@ -1,0 +1,3 @@
+"""The same requests, sent now: paced, retried and journaled."""
+
+from __future__ import annotations

@@ -1,0 +1,176 @@
+"""The nouns of batchframe: frozen data on the standard library only, which every room may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Literal
+
+Json = dict[str, Any]
+"""One JSON object, as `json.loads` gives it."""
+
+Mode = Literal["batch", "immediate"]
+"""How a job's requests travel: as the provider's batch, or now, one by one."""
+
+
+class Endpoint(StrEnum):
+    """The OpenAI surface a request is written for; the value is its path below the base URL."""
+
+    CHAT = "/v1/chat/completions"
+    EMBEDDINGS = "/v1/embeddings"
+
+
+class Phase(StrEnum):
+    """How far a batch has come at its provider, whatever words that provider uses."""
+
+    WAITING = "waiting"  # accepted, validating, queued, or a status we do not know yet
+    RUNNING = "running"  # rows are being answered
+    ENDED = "ended"  # nothing more will happen; files may hold answers whatever the cause
+    FAILED = "failed"  # ended, and the provider says that no row was answered
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A model as users name it: `provider/name`, split at the first slash.
+
+    >>> str(ModelRef("local", "smollm2"))
+    'local/smollm2'
+    """
+
+    provider: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer, counted as the provider counted them.
+
+    `input` includes `cached` and `cache_write`; `output` includes `reasoning`. None is "the provider
+    did not say", which is not 0.
+    """
+
+    input: int | None = None
+    output: int | None = None
+    cached: int | None = None
+    reasoning: int | None = None
+    cache_write: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """Why one row has no usable answer.
+
+    `code` is a short stable word (`empty_prompt`, `invalid_response`, `cancelled`, `missing`, or the
+    provider's own code); `retryable` says whether sending the same row again could help.
+    """
+
+    code: str
+    message: str
+    retryable: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" if self.message else self.code
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One row's outcome in OpenAI terms: a body, or an error, and what it took.
+
+    `body` is the provider's answer normalised to an OpenAI object; it may stand beside an `error`
+    (a refusal, an answer cut off). `latency` is in seconds. `text` is null for embeddings.
+    """
+
+    custom_id: str
+    body: Mapping[str, Any] | None = None
+    error: RowError | None = None
+    text: str | None = None
+    embedding: tuple[float, ...] | None = None
+    model: str | None = None
+    finish_reason: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    request_id: str | None = None
+    attempts: int | None = None
+    latency: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a provider says of a running batch: its phase and, where it counts, its rows.
+
+    `usage` is the sum over answered rows where the provider gives it while running.
+    """
+
+    phase: Phase
+    total: int | None = None
+    done: int | None = None
+    failed: int | None = None
+    usage: Usage = field(default_factory=Usage)
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The requests of one job that share one provider-side batch.
+
+    `key` is unique over all jobs and the same on every try: what a provider's idempotency token,
+    metadata or label is made of.
+    """
+
+    job_id: str
+    number: int
+    model: ModelRef
+    endpoint: Endpoint
+    rows: int
+    key: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What finds a batch again in any process on any day: plain JSON, no secrets."""
+
+    provider: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that one provider-side batch may hold; `source` and `as_of` say whence the figures."""
+
+    requests: int
+    bytes: int
+    source: str
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where and how synchronous requests go: what the immediate engine needs to know of a provider.
+
+    `headers` may hold credentials: never log, store or show a Connection. `concurrency` is how many
+    requests the other side can work on at once, when it knows.
+    """
+
+    base_url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    concurrency: int | None = None
+    timeout: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Money in US dollars for some rows, with what it is made of; every part is exact.
+
+    `total` is None when any part of the price is unknown. `source` names the price list and its date.
+    """
+
+    total: Decimal | None
+    input: Decimal | None = None
+    output: Decimal | None = None
+    cached: Decimal | None = None
+    source: str | None = None

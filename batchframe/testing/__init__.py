@@ -1,0 +1,3 @@
+"""Test doubles for batchframe and for its users: providers with faults, and a clock."""
+
+from __future__ import annotations
