@@ -1,0 +1,1 @@
+"""The two demo datasets of batchframe and the script that builds them."""
