@@ -102,7 +102,8 @@ class Reply:
 class Progress:
     """What a provider says of a running batch: its phase and, where it counts, its rows.
 
-    `usage` is the sum over answered rows where the provider gives it while running.
+    `usage` is the sum over answered rows, and `errors` an example and a count per cause, where they
+    are known while the batch runs.
     """
 
     phase: Phase
@@ -111,6 +112,7 @@ class Progress:
     failed: int | None = None
     usage: Usage = field(default_factory=Usage)
     message: str | None = None
+    errors: tuple[tuple[RowError, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,9 +49,8 @@ class Provider(Protocol):
         ...
 
 
-@runtime_checkable
-class BatchProvider(Provider, Protocol):
-    """A provider whose own batch API runs the rows, usually at a lower price."""
+class Lifecycle(Protocol):
+    """How one batch lives: the steps that whoever drives a job takes it through."""
 
     def upload(self, part: Part, file: Path) -> Ticket:
         """Bring the part's file over; repeating it costs nothing but an orphaned file."""
@@ -80,3 +79,8 @@ class BatchProvider(Provider, Protocol):
     def cleanup(self, ticket: Ticket) -> None:
         """Remove what `upload` and the batch left at the provider; missing things are fine."""
         ...
+
+
+@runtime_checkable
+class BatchProvider(Provider, Lifecycle, Protocol):
+    """A provider whose own batch API runs the rows, usually at a lower price."""

@@ -1,0 +1,58 @@
+# batchframe: one command per intent. `make` alone lists them.
+# Everything is installed into .venv, with the exact versions of constraints.txt.
+
+PYTHON ?= python3
+BIN    := .venv/bin
+JOBS   ?= 2
+
+.PHONY: help demo test lint types layers unit notebooks docs docs-serve bench chaos clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv/model: .venv/ready
+	$(BIN)/batchframe local pull smollm2
+	$(BIN)/batchframe local pull e5-small
+	@touch $@
+
+demo: .venv/model  ## install, run the quickstart on the local model, write build/quickstart.html
+	$(BIN)/python -m notebooks.demo
+
+test: lint types layers unit notebooks docs  ## everything that CI checks
+
+lint: .venv/ready  ## style
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+
+types: .venv/ready  ## strict types
+	$(BIN)/mypy
+
+layers: .venv/ready  ## who may import whom
+	$(BIN)/lint-imports --no-cache
+
+unit: .venv/model  ## tests, in parallel
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup
+
+notebooks: .venv/model  ## run the notebooks and compare every output with the committed one
+	$(BIN)/python -m notebooks.check
+
+docs: .venv/ready  ## build the documentation into site/, strictly
+	$(BIN)/mkdocs build --strict --quiet
+
+docs-serve: .venv/ready  ## look at the documentation while writing it
+	$(BIN)/mkdocs serve
+
+bench: .venv/model  ## every benchmark, one JSON line each
+	$(BIN)/python -m benchmarks.import_time
+	$(BIN)/python -m benchmarks.local
+
+chaos: .venv/model  ## kill jobs at random moments for some minutes
+	$(BIN)/python -m pytest -q -m chaos tests
+
+clean:  ## remove what make has made
+	rm -rf .venv build site

@@ -1,0 +1,577 @@
+"""The verbs, as functions with full types: `bf.submit(df, ...)` is `df.batch.submit(...)`.
+
+Every verb checks its arguments here, before anything is written or sent.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import polars as pl
+
+from batchframe.errors import (
+    ColumnError,
+    InputError,
+    KeyColumnError,
+    UnknownNameError,
+    nearest,
+)
+from batchframe.model import Endpoint, Mode
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from batchframe.evals.compare import Comparison
+    from batchframe.frame.prompt import Shape
+    from batchframe.frame.schema import ResponseSchema
+    from batchframe.immediate.retry import Retry
+    from batchframe.ledger.workspace import Workspace
+    from batchframe.orchestration.job import Job
+    from batchframe.orchestration.plan import Plan, Request
+
+Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
+Text: TypeAlias = str | pl.Expr
+Messages: TypeAlias = Sequence[Mapping[str, Any]] | pl.Expr
+
+_NAME_LENGTH = 80
+_METADATA_PAIRS, _METADATA_KEY, _METADATA_VALUE = 16, 64, 512  # OpenAI's limits, 2026-11
+
+ARGUMENTS = frozenset(
+    {
+        "model", "prompt", "system", "messages", "response_model", "extra_body", "mode", "key",
+        "prefix", "name", "metadata", "budget_usd", "prices", "retry", "concurrency", "again",
+    }
+)  # fmt: skip
+"""Our own argument names, as candidates for spelling hints."""
+
+
+def submit(
+    frame: Frame,
+    *,
+    model: Text,
+    prompt: Text | None = None,
+    system: Text | None = None,
+    messages: Messages | None = None,
+    response_model: type[BaseModel] | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+    mode: Mode = "batch",
+    key: str | None = None,
+    prefix: str = "",
+    name: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    budget_usd: Decimal | float | None = None,
+    prices: Mapping[str, Mapping[str, Decimal | str | float]] | None = None,
+    retry: Retry | None = None,
+    concurrency: int | None = None,
+    again: bool = False,
+    **parameters: Any,
+) -> Job:
+    """Ask a model about every row, as a job that outlives this process.
+
+    The same call over the same frame in the same workspace gives the job that exists already; it
+    never pays twice unless `again=True` says so. The frame is not changed.
+
+    Args:
+        frame: A DataFrame or LazyFrame.
+        model: `provider/model`, or an expression that gives one per row.
+        prompt: The user's turn: text with `{column}` placeholders (`{{` is a brace), or an
+            expression. A row where a placeholder is null is not sent; its error is `empty_prompt`.
+        system: The system turn, in the same way.
+        messages: Whole conversations instead of `prompt`: a list of OpenAI messages whose texts are
+            templates, or an expression of List(Struct{role, content}). An image part's url may be
+            `"{column}"` over image addresses or image bytes.
+        response_model: A pydantic model: its JSON schema goes into the request, and the result has
+            a typed `parsed` column.
+        extra_body: Parameters that OpenAI's API does not know, sent as they are.
+        mode: "batch" uses the provider's batch API where it has one; "immediate" sends now.
+        key: The column that identifies rows; None: their position.
+        prefix: Put before the names of the columns that the result adds.
+        name: What people see; None: the first words of the prompt.
+        metadata: Up to 16 pairs of text, kept with the job and given to the provider.
+        budget_usd: Refuse to send when the high end of the estimate is above this.
+        prices: Prices by hand, in US dollars per million tokens:
+            `{"openai/my-model": {"input": 0.25, "output": 2}}`.
+        retry: How often a row is tried when the other side stumbles.
+        concurrency: Requests at once where batchframe sends them itself.
+        again: Make a new job although one exists for the same call.
+        **parameters: Any OpenAI body parameter, constant or an expression with one value per row.
+
+    Returns:
+        The job, running in the background.
+
+    Raises:
+        InputError: The call or the frame is at fault (see the tree in `batchframe.errors`).
+        SetupError: An extra, a model's weights or a key is missing.
+        WorkspaceError: The workspace cannot be used.
+    """
+    request = _chat_request(
+        frame, model=model, prompt=prompt, system=system, messages=messages,
+        response_model=response_model, extra_body=extra_body, parameters=parameters,
+        mode=mode, key=key, prefix=prefix, name=name, metadata=metadata, budget_usd=budget_usd,
+        prices=prices, retry=retry, concurrency=concurrency,
+    )  # fmt: skip
+    return _plan(request, again=again).submit()
+
+
+def plan(
+    frame: Frame,
+    *,
+    model: Text,
+    prompt: Text | None = None,
+    system: Text | None = None,
+    messages: Messages | None = None,
+    response_model: type[BaseModel] | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+    mode: Mode = "batch",
+    key: str | None = None,
+    prefix: str = "",
+    name: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    budget_usd: Decimal | float | None = None,
+    prices: Mapping[str, Mapping[str, Decimal | str | float]] | None = None,
+    retry: Retry | None = None,
+    concurrency: int | None = None,
+    again: bool = False,
+    **parameters: Any,
+) -> Plan:
+    """Say what `submit` with the same arguments would do: parts, tokens, dollars; nothing is sent.
+
+    Args and errors are those of `submit`; a budget that does not fit is a refusal in the plan.
+
+    Returns:
+        The plan; `plan.submit()` makes the job.
+    """
+    request = _chat_request(
+        frame, model=model, prompt=prompt, system=system, messages=messages,
+        response_model=response_model, extra_body=extra_body, parameters=parameters,
+        mode=mode, key=key, prefix=prefix, name=name, metadata=metadata, budget_usd=budget_usd,
+        prices=prices, retry=retry, concurrency=concurrency,
+    )  # fmt: skip
+    return _plan(request, again=again)
+
+
+def run(frame: Frame, **options: Any) -> pl.DataFrame:
+    """Ask now and wait: `submit(..., mode="immediate").result()`.
+
+    Args:
+        frame: A DataFrame or LazyFrame.
+        **options: Those of `submit`, but `mode`.
+
+    Returns:
+        The frame with the answers, as `Job.result()` gives it.
+    """
+    if "mode" in options:
+        raise InputError("run() is immediate by definition; use submit(mode=...) to choose.")
+    return submit(frame, mode="immediate", **options).result()
+
+
+def embed(
+    frame: Frame,
+    column: Text,
+    *,
+    model: str,
+    dimensions: int | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+    mode: Mode = "batch",
+    key: str | None = None,
+    prefix: str = "",
+    name: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    budget_usd: Decimal | float | None = None,
+    prices: Mapping[str, Mapping[str, Decimal | str | float]] | None = None,
+    retry: Retry | None = None,
+    concurrency: int | None = None,
+    again: bool = False,
+) -> Job:
+    """Turn a text column into vectors, as a job like any other.
+
+    Args:
+        frame: A DataFrame or LazyFrame.
+        column: A column's name, a template with `{column}` placeholders, or an expression.
+        model: `provider/model` of an embedding model.
+        dimensions: Length of the vectors, where the model can choose.
+        extra_body: As for `submit`, and so are the rest.
+
+    Returns:
+        The job; `result()` adds `embedding` Array(Float32, n), `error`, `model`, `input_tokens` and
+        `cost_usd`.
+    """
+    from batchframe.frame.prompt import embedding_shape  # noqa: PLC0415 - verbs load on first use
+
+    columns = _schema_of(frame)
+    parameters = {} if dimensions is None else {"dimensions": dimensions}
+    body = _merge(parameters, extra_body, Endpoint.EMBEDDINGS)
+    shape = embedding_shape(columns, column, body)
+    request = _request(
+        frame, shape, model=model, schema=None, parameters=parameters, mode=mode, key=key,
+        prefix=prefix, name=name or f"embed {column if isinstance(column, str) else ''}".strip(),
+        metadata=metadata, budget_usd=budget_usd, prices=prices, retry=retry,
+        concurrency=concurrency,
+    )  # fmt: skip
+    return _plan(request, again=again).submit()
+
+
+def requests(
+    frame: Frame,
+    *,
+    model: Text,
+    prompt: Text | None = None,
+    system: Text | None = None,
+    messages: Messages | None = None,
+    response_model: type[BaseModel] | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+    key: str | None = None,
+    **parameters: Any,
+) -> pl.DataFrame:
+    """Show the requests that `submit` would send, one row each.
+
+    Args and errors are those of `submit`.
+
+    Returns:
+        `row` Int64, `custom_id` String, `model` String, `body` String (the OpenAI body as JSON,
+        null where the row is not sent) and `error` String (why not).
+    """
+    from batchframe.frame.requests import SCHEMA, chunks  # noqa: PLC0415
+
+    request = _chat_request(
+        frame, model=model, prompt=prompt, system=system, messages=messages,
+        response_model=response_model, extra_body=extra_body, parameters=parameters, key=key,
+    )  # fmt: skip
+    return pl.concat([pl.DataFrame(schema=SCHEMA), *chunks(frame, request.recipe)])
+
+
+def preview(
+    frame: Frame,
+    n: int = 3,
+    *,
+    model: Text,
+    prompt: Text | None = None,
+    system: Text | None = None,
+    messages: Messages | None = None,
+    response_model: type[BaseModel] | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+    key: str | None = None,
+    **parameters: Any,
+) -> list[str]:
+    """Show the exact lines that would travel for the first rows.
+
+    Args:
+        frame: A DataFrame or LazyFrame.
+        n: How many rows of it to look at; rows that would not be sent have no line.
+        model: As for `submit`, and so are the rest.
+
+    Returns:
+        JSON texts, one line of the batch file each.
+    """
+    from batchframe.dialects import openai  # noqa: PLC0415
+    from batchframe.frame.encode import encode_line  # noqa: PLC0415
+    from batchframe.providers.registry import model_ref  # noqa: PLC0415
+
+    found = requests(
+        frame.head(n), model=model, prompt=prompt, system=system, messages=messages,
+        response_model=response_model, extra_body=extra_body, key=key, **parameters,
+    )  # fmt: skip
+    sent = found.filter(pl.col("error").is_null())
+    return [
+        encode_line(
+            custom_id,
+            body,
+            model=model_ref(name).name,
+            line=lambda i, b: openai.line(i, Endpoint.CHAT, b),
+        ).decode()
+        for custom_id, name, body in sent.select("custom_id", "model", "body").iter_rows()
+    ]
+
+
+def compare(
+    frame: Frame,
+    *,
+    models: Sequence[str] | str,
+    scorers: Mapping[str, pl.Expr],
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+    confidence: float = 0.95,
+    baseline: str | None = None,
+    **options: Any,
+) -> Comparison:
+    """Ask several models, or ask in several ways, and put quality beside cost.
+
+    Args:
+        frame: A DataFrame or LazyFrame with the gold answers beside the questions.
+        models: `provider/model` names.
+        scorers: Name -> expression over the result frame that gives a score per row.
+        variants: Name -> options of `submit` that differ, such as `prompt` or `response_model`.
+        confidence: Of the intervals.
+        baseline: The entry that others are compared with; None: the leader.
+        **options: Options of `submit` that all entries share.
+
+    Returns:
+        The comparison: `.leaderboard`, `.long`, `.wide`, `.plot()`, `.errors`, `.jobs`.
+    """
+    from batchframe.evals.compare import compare as comparing  # noqa: PLC0415
+
+    eager = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
+    chosen = [models] if isinstance(models, str) else list(models)
+    return comparing(
+        eager, models=chosen, variants=variants, scorers=scorers, submit=submit,
+        confidence=confidence, baseline=baseline, **options,
+    )  # fmt: skip
+
+
+def job(job_id: str, *, workspace: str | os.PathLike[str] | None = None) -> Job:
+    """Open a job of the workspace, in any process, any day later.
+
+    Args:
+        job_id: Its id, or a beginning of it that only one job has.
+        workspace: A folder other than the current workspace.
+
+    Raises:
+        UnknownNameError: No job has this id; the nearest ids follow.
+    """
+    from batchframe.orchestration.job import Job  # noqa: PLC0415
+
+    here = _workspace(workspace)
+    known = [row["id"] for row in here.store.jobs()]
+    found = [i for i in known if i == job_id] or [i for i in known if i.startswith(job_id)]
+    if len(found) != 1 or not job_id:
+        some = ", ".join(known[:5]) or "none"
+        raise UnknownNameError(
+            f"{'No' if not found else 'More than one'} job '{job_id}' in {here.path}."
+            f"{nearest(job_id, known)} The newest: {some}. All of them: bf.jobs()."
+        )
+    return Job(here, found[0])
+
+
+def jobs(*, workspace: str | os.PathLike[str] | None = None) -> pl.DataFrame:
+    """List the workspace's jobs, the newest first.
+
+    Args:
+        workspace: A folder other than the current workspace.
+
+    Returns:
+        `id`, `name`, `model`, `mode`, `state`, `total`, `done`, `failed`, `input_tokens`,
+        `output_tokens`, `cost_usd` Float64 (null when unknown), `created_at` and `ended_at`
+        Datetime(us, UTC), `message`.
+    """
+    from batchframe.orchestration.view import view  # noqa: PLC0415
+
+    store = _workspace(workspace).store
+    seen = [view(row, store.parts(row["id"])) for row in store.jobs()]
+    stamp = pl.Datetime("us", "UTC")
+    return pl.DataFrame(
+        [
+            (
+                v.id, v.name, v.model, v.mode, v.state.value, v.total, v.done, v.failed,
+                v.input_tokens, v.output_tokens,
+                float(v.cost) if v.cost is not None and v.price == "known" else None,
+                v.created_at, v.ended_at, v.message,
+            )
+            for v in seen
+        ],
+        schema={
+            "id": pl.String, "name": pl.String, "model": pl.String, "mode": pl.String,
+            "state": pl.String, "total": pl.Int64, "done": pl.Int64, "failed": pl.Int64,
+            "input_tokens": pl.Int64, "output_tokens": pl.Int64, "cost_usd": pl.Float64,
+            "created_at": pl.Float64, "ended_at": pl.Float64, "message": pl.String,
+        },
+        orient="row",
+    ).with_columns(
+        pl.from_epoch((pl.col(c) * 1_000_000).cast(pl.Int64), time_unit="us").cast(stamp)
+        for c in ("created_at", "ended_at")
+    )  # fmt: skip
+
+
+# What follows checks arguments and puts a request together.
+
+
+def _chat_request(
+    frame: Frame,
+    *,
+    model: Text,
+    prompt: Text | None,
+    system: Text | None,
+    messages: Messages | None,
+    response_model: type[BaseModel] | None,
+    extra_body: Mapping[str, Any] | None,
+    parameters: Mapping[str, Any],
+    **rest: Any,
+) -> Request:
+    from batchframe.frame.prompt import chat_shape  # noqa: PLC0415
+
+    columns = _schema_of(frame)
+    schema = None
+    body = dict(parameters)
+    if response_model is not None:
+        from batchframe.frame.schema import response_format, response_schema  # noqa: PLC0415
+
+        if "response_format" in parameters:
+            raise InputError(
+                "response_model= writes response_format itself; give only one of them."
+            )
+        schema = response_schema(response_model)
+        body["response_format"] = response_format(schema)
+    shape = chat_shape(
+        columns,
+        prompt=prompt,
+        system=system,
+        messages=messages,
+        parameters=_merge(body, extra_body, Endpoint.CHAT),
+    )
+    name = rest.pop("name", None) or _name(prompt, messages)
+    return _request(
+        frame, shape, model=model, schema=schema, parameters=parameters, name=name, **rest
+    )
+
+
+def _request(
+    frame: Frame,
+    shape: Shape,
+    *,
+    model: Text,
+    schema: ResponseSchema | None,
+    parameters: Mapping[str, Any],
+    name: str,
+    mode: Mode = "batch",
+    key: str | None = None,
+    prefix: str = "",
+    metadata: Mapping[str, str] | None = None,
+    budget_usd: Decimal | float | None = None,
+    prices: Mapping[str, Any] | None = None,
+    retry: Retry | None = None,
+    concurrency: int | None = None,
+) -> Request:
+    """Check what all verbs share and put the request together."""
+    from batchframe.frame.join import refuse_collisions  # noqa: PLC0415
+    from batchframe.frame.requests import Recipe  # noqa: PLC0415
+    from batchframe.immediate.retry import Retry  # noqa: PLC0415
+    from batchframe.orchestration.driver import Memory  # noqa: PLC0415
+    from batchframe.orchestration.plan import Request  # noqa: PLC0415
+    from batchframe.providers.registry import model_ref, provider  # noqa: PLC0415
+
+    columns = _schema_of(frame)
+    if mode not in ("batch", "immediate"):
+        raise InputError(
+            f"mode={mode!r}: it is 'batch' or 'immediate'.{nearest(str(mode), ('batch', 'immediate'))}"
+        )
+    if isinstance(model, str):
+        ref = model_ref(model)
+        provider(ref.provider).check(ref.name, shape.endpoint)
+    elif not isinstance(model, pl.Expr):
+        raise InputError(
+            f"model= must be 'provider/model' or a pl.Expr, not {type(model).__name__}."
+        )
+    if key is not None and key not in columns:
+        raise KeyColumnError(f"key='{key}' is not a column.{nearest(key, columns)}")
+    if concurrency is not None and concurrency < 1:
+        raise InputError(f"concurrency={concurrency}: at least 1.")
+    embedding = shape.endpoint is Endpoint.EMBEDDINGS
+    refuse_collisions(columns, embedding=embedding, parsed=schema is not None, prefix=prefix)
+    settings: dict[str, Any] = {"key": key, "prefix": prefix}
+    if schema is not None:
+        settings["response_schema"] = schema.to_json()
+    return Request(
+        frame=frame,
+        recipe=Recipe(shape, model, key),
+        mode=mode,
+        name=_clean_name(name),
+        settings=settings,
+        memory=Memory(schema, retry or Retry(), concurrency, prices),
+        metadata=_metadata(metadata),
+        budget_usd=None if budget_usd is None else Decimal(str(budget_usd)),
+        parameters=parameters,
+        schema=schema,
+    )
+
+
+def _schema_of(frame: Frame) -> pl.Schema:
+    if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
+        raise InputError(
+            f"batchframe works on a Polars DataFrame or LazyFrame, not {type(frame).__name__}. "
+            "For pandas: pl.from_pandas(df)."
+        )
+    try:
+        return frame.collect_schema()
+    except pl.exceptions.PolarsError as error:
+        raise ColumnError(f"The LazyFrame cannot be evaluated: {error}") from error
+
+
+def _merge(
+    parameters: Mapping[str, Any], extra_body: Mapping[str, Any] | None, endpoint: Endpoint
+) -> dict[str, Any]:
+    """Check the parameters' names and constant values; put what only the server knows beside them."""
+    from batchframe.dialects.openai import check_parameters  # noqa: PLC0415
+
+    constants = {k: None if isinstance(v, pl.Expr) else v for k, v in parameters.items()}
+    check_parameters(constants, endpoint, known_elsewhere=ARGUMENTS)
+    given = {k: v for k, v in parameters.items() if v is not None}
+    extra = dict(extra_body or {})
+    reserved = {"model", "messages", "input", "stream"} & extra.keys()
+    twice = given.keys() & extra.keys()
+    if reserved or twice:
+        name = min(reserved or twice)
+        raise InputError(f"extra_body= must not hold '{name}': it has an argument of its own.")
+    return {**given, **extra}
+
+
+def _name(prompt: Any, messages: Any) -> str:
+    """Give a job without a name the first words of what it asks."""
+    if isinstance(prompt, str):
+        return prompt
+    if isinstance(messages, Sequence) and not isinstance(messages, str) and messages:
+        last = messages[-1]
+        content = last.get("content") if isinstance(last, Mapping) else None
+        if isinstance(content, str):
+            return content
+    return "job"
+
+
+def _clean_name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise InputError(f"name= must be text, not {type(name).__name__}.")
+    words = " ".join(re.sub(r"[^\w\s.,:;?!'()/{}+-]", " ", name).split())
+    return words if len(words) <= _NAME_LENGTH else words[: _NAME_LENGTH - 1] + "…"
+
+
+def _metadata(given: Mapping[Any, Any] | None) -> dict[str, str]:
+    """Check metadata against the strictest provider's limits."""
+    pairs = dict(given or {})
+    if len(pairs) > _METADATA_PAIRS:
+        raise InputError(f"metadata= holds {len(pairs)} pairs; at most {_METADATA_PAIRS}.")
+    for k, v in pairs.items():
+        if not isinstance(k, str) or not isinstance(v, str):
+            raise InputError(f"metadata={{{k!r}: {v!r}}}: keys and values must be text.")
+        if len(k) > _METADATA_KEY or len(v) > _METADATA_VALUE:
+            raise InputError(
+                f"metadata['{k[:_METADATA_KEY]}'] is too long: keys up to {_METADATA_KEY}, values "
+                f"up to {_METADATA_VALUE} characters."
+            )
+    return pairs
+
+
+def _workspace(path: str | os.PathLike[str] | None) -> Workspace:
+    from batchframe.ledger import workspace as workspaces  # noqa: PLC0415
+
+    if path is None:
+        return workspaces.current()
+    if not Path(path).is_dir():
+        raise InputError(f"There is no workspace at {path}.")
+    return workspaces.opened(Path(path))
+
+
+def _plan(request: Request, *, again: bool) -> Plan:
+    """Stage a request in the current workspace."""
+    from batchframe.orchestration.plan import Plan, stage  # noqa: PLC0415
+
+    workspace = _workspace(None)
+    return Plan(workspace, request, stage(workspace, request), lambda p: _launch(p, again=again))
+
+
+def _launch(planned: Plan, *, again: bool) -> Job:
+    """Make a plan a job, or find the job that the same call has made before."""
+    from batchframe.orchestration.launch import launch  # noqa: PLC0415
+
+    return launch(planned.workspace, planned.request, planned.staged, again=again)

@@ -1,0 +1,54 @@
+"""Requests become the provider's batch file, line by line, through the pure dialect."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import polars as pl
+import pyarrow.parquet as pq
+
+from batchframe.model import Json
+
+Line = Callable[[str, Json], Json]
+"""(custom_id, OpenAI body with its model) -> one line of the provider's file."""
+
+
+def write_wire(requests: Path, wire: Path, *, model: str, line: Line) -> int:
+    """Write a part's wire file; it appears under its name only when it is complete.
+
+    Args:
+        requests: The part's Parquet file (`frame.requests.SCHEMA`).
+        wire: The JSONL file to make.
+        model: The model's name as the provider knows it.
+        line: The dialect's line function.
+
+    Returns:
+        Bytes written.
+    """
+    growing = wire.with_name(wire.name + ".tmp")
+    with growing.open("wb") as out:
+        for batch in pq.ParquetFile(requests).iter_batches(columns=["custom_id", "body"]):
+            chunk = pl.DataFrame(batch)
+            for custom_id, body in chunk.iter_rows():
+                out.write(encode_line(custom_id, body, model=model, line=line))
+                out.write(b"\n")
+        out.flush()
+        os.fsync(out.fileno())
+        size = out.tell()
+    growing.replace(wire)
+    return size
+
+
+def encode_line(custom_id: str, body: str, *, model: str, line: Line) -> bytes:
+    """Give one wire line, without its newline.
+
+    Args:
+        custom_id: The row's id.
+        body: The OpenAI body as JSON text, without a model.
+        model: The model's name as the provider knows it.
+        line: The dialect's line function.
+    """
+    return orjson.dumps(line(custom_id, {"model": model, **orjson.loads(body)}))

@@ -1,0 +1,156 @@
+"""One row per request over all parts: the best outcome of each row, with everything it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+
+from batchframe.frame.decode import SCHEMA
+from batchframe.frame.parts import UNSENT
+from batchframe.frame.schema import ResponseSchema
+from batchframe.ledger.events import ErrorGroup, PriceKnown
+
+_SUMMED = (
+    "input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
+    "cost_usd", "attempts",
+)  # fmt: skip
+"""What every try adds to: a row that was asked twice cost twice."""
+
+
+def merged(
+    folder: Path,
+    outputs: Sequence[Path],
+    schema: ResponseSchema | None,
+    *,
+    sent: Sequence[Path] = (),
+) -> pl.DataFrame:
+    """Give the outcomes of all rows in row order, one a row.
+
+    A row that several parts asked keeps its success, or else its latest error; tokens, costs and
+    attempts are the sums over all tries, since all were paid.
+
+    Args:
+        folder: The job's folder.
+        outputs: The decoded parts' files, in part order.
+        schema: The job's response model, if any.
+        sent: Requests of parts that are not decoded yet: their rows come out as `pending` errors.
+    """
+    columns = dict(SCHEMA) if schema is None else {**SCHEMA, "parsed": schema.dtype}
+    frames = [pl.DataFrame(schema=columns)]
+    frames += [pl.read_parquet(path) for path in outputs]
+    decoded = pl.concat(frames, how="vertical")
+    if len(outputs) > 1:
+        decoded = _best(decoded)
+    unsent = folder / UNSENT
+    if unsent.exists():
+        decoded = pl.concat([decoded, _refused(pl.read_parquet(unsent))], how="diagonal")
+    for path in sent:
+        waiting = pl.read_parquet(path, columns=["row", "custom_id"])
+        fresh = waiting.join(decoded, on="row", how="anti")
+        decoded = pl.concat([decoded, _pending(fresh)], how="diagonal")
+    return decoded.sort("row")
+
+
+def _best(decoded: pl.DataFrame) -> pl.DataFrame:
+    sums = [
+        pl.when(pl.col(name).is_not_null().any()).then(pl.col(name).sum()).alias(name)
+        for name in _SUMMED
+        if name != "cost_usd"
+    ]
+    # a try whose price is unknown makes the sum unknown
+    cost = pl.when(pl.col("cost_usd").is_not_null().all()).then(pl.col("cost_usd").sum())
+    paid = (
+        decoded.filter(pl.col("input_tokens").is_not_null() | pl.col("cost_usd").is_not_null())
+        .group_by("row")
+        .agg(*sums[:-1], cost.alias("cost_usd"))
+    )
+    tries = decoded.group_by("row").agg(sums[-1])
+    order = decoded.sort("ok", "part", descending=[True, True], maintain_order=True)
+    best = order.unique("row", keep="first", maintain_order=True).drop(_SUMMED)
+    joined = best.join(paid, on="row", how="left").join(tries, on="row", how="left")
+    return joined.select(decoded.columns)
+
+
+def _refused(unsent: pl.DataFrame) -> pl.DataFrame:
+    """Rows that were not sent: their requests' `code: message` becomes their outcome."""
+    cut = pl.col("error").str.splitn(": ", 2)
+    return unsent.select(
+        "row",
+        "custom_id",
+        ok=pl.lit(value=False),
+        error_code=cut.struct.field("field_0"),
+        error_message=cut.struct.field("field_1"),
+        retryable=pl.lit(value=False),
+    )
+
+
+def _pending(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(
+        ok=pl.lit(value=False),
+        error_code=pl.lit("pending"),
+        error_message=pl.lit("no answer yet"),
+        retryable=pl.lit(value=False),
+    )
+
+
+def groups(outputs: pl.DataFrame, *, most: int = 20) -> tuple[ErrorGroup, ...]:
+    """Group failed rows by cause, the most frequent first.
+
+    Args:
+        outputs: What `merged` gives.
+        most: How many groups to keep.
+    """
+    failed = outputs.filter(~pl.col("ok"))
+    found = (
+        failed.group_by("error_code")
+        .agg(
+            pl.len().alias("count"),
+            pl.col("error_message").drop_nulls().first().alias("example"),
+            pl.col("retryable").any().alias("retryable"),
+        )
+        .sort("count", "error_code", descending=[True, False])
+        .head(most)
+    )
+    return tuple(
+        ErrorGroup(code or "error", count, (example or "")[:300], bool(retryable))
+        for code, count, example, retryable in found.iter_rows()
+    )
+
+
+def cost(outputs: pl.DataFrame) -> tuple[Decimal | None, PriceKnown]:
+    """Add up what the answers cost: the exact sum of known prices, and whether all were known.
+
+    Args:
+        outputs: What `merged` gives; rows without tokens cost nothing.
+    """
+    paid = outputs.filter(pl.col("input_tokens").is_not_null() | pl.col("cost_usd").is_not_null())
+    unknown = paid["cost_usd"].null_count()
+    if paid.height == 0:
+        return Decimal(0), "known"
+    if unknown == paid.height:
+        return None, "unknown"
+    total = paid["cost_usd"].sum()
+    return Decimal(str(total)).normalize(), "partly" if unknown else "known"
+
+
+def part_totals(path: Path) -> dict[str, object]:
+    """Count one decoded part for the ledger: rows, failures, tokens and the exact cost as text.
+
+    Args:
+        path: The part's outputs file.
+    """
+    tokens = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+    frame = pl.read_parquet(path, columns=["ok", "cost_usd", *tokens])
+    total, price = cost(frame)
+    totals: dict[str, object] = {
+        "done": frame.height,
+        "failed": int((~frame["ok"]).sum()),
+        "cost": str(total) if price == "known" else None,
+    }
+    for name in tokens:
+        known = frame[name].drop_nulls()
+        totals[name] = int(known.sum()) if len(known) else None
+    return totals

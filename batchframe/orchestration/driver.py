@@ -1,0 +1,359 @@
+"""Whoever drives a job: takes each part through the state table, one saved step at a time.
+
+No provider is named here. A part's lifecycle is its provider's own batch API or, where there is
+none or the mode is immediate, a managed batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from batchframe.dialects import openai
+from batchframe.errors import BatchframeError, JobFailedError, StorageError
+from batchframe.frame import decode, encode, outputs
+from batchframe.frame.parts import part_file
+from batchframe.frame.schema import ResponseSchema
+from batchframe.immediate.managed import Managed, wire_file
+from batchframe.immediate.retry import Retry
+from batchframe.ledger.events import EVENTS, ErrorGroup, JobState, JobView
+from batchframe.ledger.workspace import Workspace, explain
+from batchframe.model import Endpoint, ModelRef, Part, Phase, Progress, Reply, RowError, Ticket
+from batchframe.orchestration import background, steps
+from batchframe.orchestration.steps import Effect, Event, PartState
+from batchframe.orchestration.view import Speed, groups_to_json, view
+from batchframe.pricing.cost import row_cost
+from batchframe.pricing.rates import Rates, rates_for
+from batchframe.providers.base import BatchProvider, Lifecycle
+from batchframe.providers.registry import model_ref, provider
+
+SAVE_SECONDS = 0.5
+"""Progress goes to the ledger at most this often: other processes look there."""
+
+POLL_SECONDS = 15.0
+"""How often a provider is asked, unless its lifecycle says otherwise."""
+
+_OUTCOMES = {
+    Phase.WAITING: Event.WAITING,
+    Phase.RUNNING: Event.RUNNING,
+    Phase.ENDED: Event.ENDED,
+    Phase.FAILED: Event.ENDED,
+}
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a driver is told beside the ledger: things that live in the calling process only.
+
+    Without `schema` the one kept in the ledger is used, which does not run the user's validators.
+    """
+
+    schema: ResponseSchema | None = None
+    retry: Retry = field(default_factory=Retry)
+    concurrency: int | None = None
+    prices: Mapping[str, Any] | None = None
+
+
+@dataclass
+class Driver:
+    """Drives one job until every row has an outcome, or something other than a row stops it.
+
+    Args:
+        workspace: Where the job is kept; the caller holds the job's lock.
+        job_id: The job.
+        memory: What the calling process knows.
+    """
+
+    workspace: Workspace
+    job_id: str
+    memory: Memory = field(default_factory=Memory)
+    _live: dict[int, Progress] = field(default_factory=dict)
+    _saved: dict[int, float] = field(default_factory=dict)
+    _speed: Speed = field(default_factory=Speed)
+    _managed: dict[str, Managed] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The job's folder."""
+        return self.workspace.job_folder(self.job_id)
+
+    async def run(self) -> None:
+        """Drive the job to its end; a failure is written down, not raised, wherever that is possible.
+
+        Raises:
+            StorageError: Not even the failure could be written down.
+        """
+        try:
+            await self._save_job(
+                state=JobState.RUNNING, driver=f"{socket.gethostname()}:{os.getpid()}", message=None
+            )
+            job = await self._job()
+            if job["started_at"] is None:
+                await self._save_job(started_at=time.time())
+            for part in await self._parts():
+                await self._drive(part["number"])
+            await asyncio.to_thread(self._finish)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job must say so and stay resumable
+            await self._fail(error)
+        finally:
+            for managed in self._managed.values():
+                await managed.stop()
+        await self._publish()
+
+    async def _drive(self, number: int) -> None:
+        """Take one part through the table."""
+        while True:
+            job, part = await self._job(), await self._part(number)
+            state = PartState(part["state"])
+            intent = Effect(part["intent"]) if part["intent"] else None
+            if state is PartState.DECODED:
+                return
+            doing = steps.effect(state, intent)
+            if job["cancel"] and steps.may_withdraw(state, intent):
+                event, changes = Event.WITHDRAWN, dict[str, Any]()
+            else:
+                assert doing is not None  # only DECODED calls for nothing
+                if doing is Effect.CREATE:
+                    await self._save(number, intent=doing)
+                act: Callable[[Row, Row], tuple[Event, dict[str, Any]]]
+                act = getattr(self, f"_{doing.value}")
+                event, changes = await asyncio.to_thread(act, job, part)
+            after = steps.MOVES[state, event]
+            if doing is not Effect.POLL or after is not state or self._due(number):
+                self._saved[number] = time.monotonic()
+                await self._save(number, state=after, intent=None, **changes)
+            await self._publish()
+            if event in (Event.WAITING, Event.RUNNING):
+                await asyncio.sleep(
+                    getattr(self._lifecycle(job, part), "poll_seconds", POLL_SECONDS)
+                )
+
+    def _due(self, number: int) -> bool:
+        return time.monotonic() - self._saved.get(number, 0.0) >= SAVE_SECONDS
+
+    # One method an effect: what it does is written at the method, when it is done stands in steps.py.
+
+    def _encode(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
+        endpoint = Endpoint(job["endpoint"])
+        encode.write_wire(
+            self.folder / part_file(part["number"]),
+            self.folder / wire_file(part["number"]),
+            model=model_ref(part["model"]).name,
+            line=lambda custom_id, body: openai.line(custom_id, endpoint, body),
+        )
+        return Event.DONE, {}
+
+    def _upload(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
+        lifecycle = self._lifecycle(job, part)
+        ticket = lifecycle.upload(_part(job, part), self.folder / wire_file(part["number"]))
+        return Event.DONE, {"ticket": dict(ticket.data)}
+
+    def _create(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
+        ticket = self._lifecycle(job, part).create(_part(job, part), _ticket(part))
+        return Event.DONE, {"ticket": dict(ticket.data)}
+
+    def _find(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
+        ticket = self._lifecycle(job, part).find(_part(job, part), _ticket(part))
+        if ticket is None:
+            return Event.ABSENT, {}
+        return Event.DONE, {"ticket": dict(ticket.data)}
+
+    def _poll(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
+        lifecycle = self._lifecycle(job, part)
+        if job["cancel"]:
+            lifecycle.cancel(_ticket(part))
+        progress = lifecycle.poll(_ticket(part))
+        self._live[part["number"]] = progress
+        changes = {"phase": progress.phase.value, "message": progress.message}
+        return _OUTCOMES[progress.phase], {**changes, **self._counts(job, part, progress)}
+
+    def _fetch(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
+        files = self._lifecycle(job, part).fetch(_ticket(part), self.folder)
+        return Event.DONE, {"files": [file.name for file in files]}
+
+    def _decode(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
+        number, rates = part["number"], self._rates(job, part)
+        price: Callable[[Reply], Decimal | None] = lambda reply: row_cost(reply.usage, rates).total  # noqa: E731
+        out = self.folder / decode.outputs_file(number)
+        how = decode.Decoding(
+            part=number,
+            decode=openai.decode,
+            price=price,
+            price_source=rates.source if rates else None,
+            schema=self.schema(job),
+            absent=_absent(job, part),
+        )
+        files = [self.folder / name for name in part["files"] or ()]
+        odd = decode.decode_part(self.folder / part_file(number), files, out, how)
+        self._live.pop(number, None)
+        remark = ", ".join(
+            f"{count} {what} lines"
+            for count, what in ((odd.damaged, "unreadable"), (odd.foreign, "unknown"))
+            if count
+        )
+        message = f"the result files held {remark}" if remark else part["message"]
+        return Event.DONE, {**outputs.part_totals(out), "message": message}
+
+    def _lifecycle(self, job: Row, part: Row) -> Lifecycle:
+        ref = model_ref(part["model"])
+        found = provider(ref.provider)
+        if job["mode"] == "batch" and isinstance(found, BatchProvider):
+            return found
+        if ref.provider not in self._managed:
+            self._managed[ref.provider] = Managed(
+                found, self.folder, background.loop(), self.memory.retry, self.memory.concurrency
+            )
+        return self._managed[ref.provider]
+
+    def _rates(self, job: Row, part: Row) -> Rates | None:
+        ref = model_ref(part["model"])
+        native = not isinstance(self._lifecycle(job, part), Managed)
+        return rates_for(ref, batch=native, overrides=self.memory.prices)
+
+    def _counts(self, job: Row, part: Row, progress: Progress) -> dict[str, Any]:
+        """Give a running part's columns; a cost where the tokens and their price are known."""
+        usage = progress.usage
+        tokens = {
+            "input_tokens": usage.input,
+            "cached_tokens": usage.cached,
+            "output_tokens": usage.output,
+            "reasoning_tokens": usage.reasoning,
+        }
+        cost = row_cost(usage, self._rates(job, part)).total if usage.input is not None else None
+        return {
+            "done": progress.done or 0,
+            "failed": progress.failed or 0,
+            "cost": None if cost is None else str(cost),
+            **tokens,
+        }
+
+    def schema(self, job: Row) -> ResponseSchema | None:
+        """Give the job's response model: the caller's own, or what the ledger keeps of it."""
+        if self.memory.schema is not None:
+            return self.memory.schema
+        kept = job["settings"].get("response_schema")
+        return None if kept is None else ResponseSchema.from_json(kept)
+
+    def _finish(self) -> None:
+        """Count the rows once more, exactly, and close the job."""
+        store = self.workspace.store
+        job, parts = store.job(self.job_id), store.parts(self.job_id)
+        assert job is not None  # its lock is held
+        files = [self.folder / decode.outputs_file(part["number"]) for part in parts]
+        merged = outputs.merged(self.folder, files, self.schema(job))
+        seen = view({**job, "state": JobState.RUNNING}, parts)
+        store.update_job(
+            self.job_id,
+            state=JobState.CANCELLED if job["cancel"] else JobState.COMPLETED,
+            done=seen.done,
+            failed=seen.failed,
+            input_tokens=seen.input_tokens,
+            cached_tokens=seen.cached_tokens,
+            output_tokens=seen.output_tokens,
+            reasoning_tokens=seen.reasoning_tokens,
+            cost=None if seen.cost is None else str(seen.cost),
+            price=seen.price,
+            errors=groups_to_json(outputs.groups(merged)),
+            ended_at=time.time(),
+            driver=None,
+        )
+
+    async def _fail(self, error: Exception) -> None:
+        """Write down why the job cannot go on; what is paid stays and the same call resumes it."""
+        if isinstance(error, OSError) and not isinstance(error, BatchframeError):
+            error = StorageError(explain(error, self.folder))
+        if isinstance(error, BatchframeError):
+            message = str(error)
+        else:
+            message = f"{type(error).__name__}: {error}"
+        FAILURES[self.job_id] = error
+        await self._save_job(
+            state=JobState.FAILED, message=message, ended_at=time.time(), driver=None
+        )
+
+    async def _publish(self) -> None:
+        EVENTS.publish(await asyncio.to_thread(self.look))
+
+    def look(self) -> JobView:
+        """Give the job's view with what the driver knows better than the ledger: now."""
+        store = self.workspace.store
+        job, parts = store.job(self.job_id), store.parts(self.job_id)
+        assert job is not None  # its lock is held
+        fresh = []
+        for part in parts:
+            progress = self._live.get(part["number"])
+            counts = self._counts(job, part, progress) if progress else {}
+            fresh.append({**part, **counts})
+        errors = tuple(
+            ErrorGroup(error.code, count, error.message[:300], error.retryable)
+            for progress in self._live.values()
+            for error, count in progress.errors
+        )
+        if job["cancel"] and job["state"] == JobState.RUNNING:
+            job = {**job, "state": JobState.CANCELLING}
+        seen = view(job, fresh)
+        rate = self._speed(seen.done)
+        ended = seen.state.ended
+        return view(
+            job, fresh, rate=None if ended else rate, errors=None if ended else errors or None
+        )
+
+    async def _job(self) -> Row:
+        job = await asyncio.to_thread(self.workspace.store.job, self.job_id)
+        if job is None:
+            raise JobFailedError(f"Job {self.job_id} was forgotten while it ran.")
+        return job
+
+    async def _parts(self) -> list[Row]:
+        return await asyncio.to_thread(self.workspace.store.parts, self.job_id)
+
+    async def _part(self, number: int) -> Row:
+        return next(part for part in await self._parts() if part["number"] == number)
+
+    async def _save(self, number: int, **changes: Any) -> None:
+        store = self.workspace.store
+        await asyncio.to_thread(store.update_part, self.job_id, number, **changes)
+
+    async def _save_job(self, **changes: Any) -> None:
+        await asyncio.to_thread(self.workspace.store.update_job, self.job_id, **changes)
+
+
+FAILURES: dict[str, Exception] = {}
+"""The exceptions themselves, for `raise ... from` in the process that saw them."""
+
+
+def _part(job: Row, part: Row) -> Part:
+    return Part(
+        job_id=job["id"],
+        number=part["number"],
+        model=ModelRef(*part["model"].split("/", 1)),
+        endpoint=Endpoint(job["endpoint"]),
+        rows=part["rows"],
+        key=part["key"],
+        metadata=job["metadata"],
+    )
+
+
+def _ticket(part: Row) -> Ticket:
+    return Ticket(part["model"].split("/", 1)[0], part["ticket"] or {})
+
+
+def _absent(job: Row, part: Row) -> RowError:
+    """Say why a row without a line has none."""
+    if job["cancel"]:
+        return RowError(
+            "cancelled", "the job was cancelled before this row was answered", retryable=True
+        )
+    if part["phase"] == Phase.FAILED:
+        cause = part["message"] or "the provider gave no reason"
+        return RowError("batch_failed", cause, retryable=True)
+    return RowError("missing", "the provider returned no line for this row", retryable=True)

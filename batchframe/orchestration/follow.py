@@ -1,0 +1,125 @@
+"""In this process, each open job has one follower: it drives the job if nobody does, else it watches.
+
+The job's lock file decides: the operating system lets go of it when a driver dies, however it dies,
+so a job whose driver was killed is taken over at the next look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from batchframe.errors import JobError
+from batchframe.ledger.events import EVENTS, JobState, JobView
+from batchframe.ledger.workspace import Workspace, storage
+from batchframe.orchestration import background
+from batchframe.orchestration.driver import Driver, Memory
+from batchframe.orchestration.view import Speed, view
+
+WATCH_SECONDS = 0.5
+"""How often a job that another process drives is looked at."""
+
+
+@dataclass
+class Follower:
+    """One job, followed in this process.
+
+    `drive` may turn from False to True while it watches: a face only looks, a `wait()` wants an end.
+    """
+
+    workspace: Workspace
+    job_id: str
+    memory: Memory
+    drive: bool
+    future: concurrent.futures.Future[None] | None = None
+    _speed: Speed = field(default_factory=Speed)
+
+    async def run(self) -> None:
+        """Follow the job until it has ended."""
+        lock = FileLock(self.workspace.job_folder(self.job_id) / "driver.lock", thread_local=False)
+        while not (await self._look()).state.ended:
+            if self.drive and _acquired(lock):
+                try:
+                    if not (await self._look()).state.ended:
+                        await Driver(self.workspace, self.job_id, self.memory).run()
+                finally:
+                    lock.release()
+            else:
+                await asyncio.sleep(WATCH_SECONDS)
+
+    async def _look(self) -> JobView:
+        seen = await asyncio.to_thread(look, self.workspace, self.job_id)
+        rate = self._speed(seen.done)
+        if seen.state is JobState.RUNNING and rate:
+            seen = await asyncio.to_thread(look, self.workspace, self.job_id, rate)
+        EVENTS.publish(seen)
+        return seen
+
+
+def look(workspace: Workspace, job_id: str, rate: float | None = None) -> JobView:
+    """Give a job's view as the ledger has it.
+
+    Args:
+        workspace: Where the job is kept.
+        job_id: The job.
+        rate: Rows per second, if someone knows.
+
+    Raises:
+        JobError: There is no such job any more.
+    """
+    job = workspace.store.job(job_id)
+    if job is None:
+        raise JobError(f"Job {job_id} is not in the workspace {workspace.path} any more.")
+    if job["cancel"] and not JobState(job["state"]).ended:
+        job = {**job, "state": JobState.CANCELLING}
+    return view(job, workspace.store.parts(job_id), rate=rate)
+
+
+def _acquired(lock: FileLock) -> bool:
+    with storage(Path(lock.lock_file)):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return False
+    return True
+
+
+_FOLLOWERS: dict[tuple[str, str], Follower] = {}
+_GUARD = threading.Lock()
+
+
+def follow(
+    workspace: Workspace, job_id: str, *, drive: bool, memory: Memory | None = None
+) -> concurrent.futures.Future[None]:
+    """Follow a job in the background; the future ends when the job has.
+
+    Args:
+        workspace: Where the job is kept.
+        job_id: The job.
+        drive: Whether to drive it when nobody else does.
+        memory: What only this process knows of the job; without it, what an earlier call told.
+    """
+    where = (str(workspace.path), job_id)
+    with _GUARD:
+        known = _FOLLOWERS.get(where)
+        if known is not None and known.future is not None and not known.future.done():
+            known.drive = known.drive or drive
+            if memory is not None:
+                known.memory = memory
+            return known.future
+        told = memory or (known.memory if known else Memory())
+        made = _FOLLOWERS[where] = Follower(workspace, job_id, told, drive)
+        made.future = background.start(made.run())
+        return made.future
+
+
+def memory_of(workspace: Workspace, job_id: str) -> Memory:
+    """Give what this process was told about a job."""
+    with _GUARD:
+        known = _FOLLOWERS.get((str(workspace.path), job_id))
+        return known.memory if known else Memory()

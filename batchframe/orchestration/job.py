@@ -1,0 +1,354 @@
+"""The handle of a job: what users hold, in this process or any other, today or next week.
+
+A handle has no state of the job; it reads the ledger and asks for things. The frame that it was made
+with stays with it, so that `result()` joins onto exactly that frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Generator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from batchframe.errors import InputError, JobFailedError, JobTimeoutError, WorkspaceError
+from batchframe.frame import outputs as merging
+from batchframe.frame.decode import outputs_file
+from batchframe.frame.join import join
+from batchframe.frame.parts import PartWriter, part_file
+from batchframe.frame.requests import SCHEMA
+from batchframe.frame.schema import ResponseSchema
+from batchframe.ledger.events import EVENTS, JobState, JobView, Observer
+from batchframe.ledger.workspace import Workspace, storage
+from batchframe.model import Endpoint
+from batchframe.notebook import display
+from batchframe.notebook.html import text
+from batchframe.notebook.kernel import while_blocked
+from batchframe.orchestration import follow as following
+from batchframe.orchestration.driver import FAILURES, Memory
+from batchframe.orchestration.plan import FRAME_FILE, part_row
+from batchframe.orchestration.steps import PartState
+from batchframe.providers.registry import model_ref, provider
+
+TICK_SECONDS = 0.05
+"""How often a blocked cell looks up from its waiting."""
+
+
+class Job:
+    """One submit and what became of it.
+
+    Args:
+        workspace: Where it is kept.
+        job_id: Its id.
+        frame: The frame to join answers onto; None: the copy that the workspace keeps.
+        note: How this process came to the job, for people.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        job_id: str,
+        *,
+        frame: pl.DataFrame | None = None,
+        note: str | None = None,
+    ) -> None:
+        self._workspace = workspace
+        self._id = job_id
+        self._frame = frame
+        self._note = note
+
+    @property
+    def id(self) -> str:
+        """The job's id; `bf.job(id)` opens it in any process."""
+        return self._id
+
+    @property
+    def view(self) -> JobView:
+        """Everything a face may show of the job, as the ledger has it now."""
+        import dataclasses  # noqa: PLC0415 - for one call
+
+        return dataclasses.replace(following.look(self._workspace, self._id), note=self._note)
+
+    @property
+    def status(self) -> str:
+        """`queued`, `running`, `cancelling`, `completed`, `cancelled` or `failed`."""
+        return self.view.state.value
+
+    @property
+    def progress(self) -> float:
+        """The share of rows with an outcome, 0..1."""
+        return self.view.fraction
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What the answers cost so far in US dollars, exact; None while any price is unknown."""
+        seen = self.view
+        return seen.cost if seen.price == "known" else None
+
+    def wait(self, timeout: float | None = None) -> Job:
+        """Wait until every row has an outcome; buttons of a widget go on working meanwhile.
+
+        Interrupting the wait leaves the job running.
+
+        Args:
+            timeout: Seconds; None: as long as it takes.
+
+        Returns:
+            The job itself, so that `job.wait().result()` reads well.
+
+        Raises:
+            JobFailedError: Something other than a row stopped the job.
+            JobTimeoutError: The time is up; the job runs on.
+        """
+        future = self._drive()
+        until = None if timeout is None else time.monotonic() + timeout
+
+        def look() -> JobView:
+            if not future.done() and until is not None and time.monotonic() >= until:
+                raise JobTimeoutError(
+                    f"Job {self._id} has not ended after {timeout:g} s; it runs on. "
+                    f"Type: bf.job('{self._id}').wait()"
+                )
+            if future.done():
+                future.result()
+            return self.view
+
+        if sys.stderr.isatty() and not display.in_notebook():
+            _show_line(self._subscribe, look)
+        else:
+            with while_blocked() as pump:
+                while not future.done():
+                    if until is not None:
+                        look()
+                    concurrent.futures.wait([future], timeout=TICK_SECONDS)
+                    pump()
+        future.result()
+        return self._ended()
+
+    def __await__(self) -> Generator[Any, None, pl.DataFrame]:
+        """`await job` waits without blocking the kernel and gives what `result()` gives."""
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> pl.DataFrame:
+        await asyncio.wrap_future(self._drive())
+        return self._ended().result()
+
+    def result(self) -> pl.DataFrame:
+        """Wait, and give the frame with the answers: same rows, same order, our columns last.
+
+        Returns:
+            The frame plus `response` String (or `embedding` Array(Float32)), `parsed` Struct with a
+            response model, `error` String, `model` String, `finish_reason` String, `input_tokens`,
+            `cached_tokens`, `output_tokens`, `reasoning_tokens` Int64 and `cost_usd` Float64. A row
+            that was asked more than once shows the tokens and dollars of all its tries.
+
+        Raises:
+            JobFailedError: Something other than a row stopped the job; `outputs()` still gives what
+                is there.
+        """
+        if not self.view.state.ended or self.view.state is JobState.FAILED:
+            self.wait()
+        settings = self._row()["settings"]
+        return join(
+            self.frame(),
+            self.outputs(),
+            key=settings["key"],
+            prefix=settings["prefix"],
+            embedding=self._row()["endpoint"] == Endpoint.EMBEDDINGS,
+            schema=self._schema(),
+        )
+
+    def frame(self) -> pl.DataFrame:
+        """Give the frame that the job was made from."""
+        if self._frame is not None:
+            return self._frame
+        kept = self._folder / FRAME_FILE
+        with storage(kept):
+            return pl.read_parquet(kept)
+
+    def outputs(self) -> pl.DataFrame:
+        """Give one row per request with everything known so far; does not wait.
+
+        Returns:
+            `row`, `custom_id`, `part`, `ok`, `response`, `embedding`, `error_code`,
+            `error_message`, `retryable`, `model`, `finish_reason`, tokens, `cost_usd` as an exact
+            Decimal, `price_source`, `request_id`, `attempts`, `latency` in seconds, `body` (the
+            answer as JSON text) and, with a response model, `parsed`. Rows without an outcome yet
+            have the error code `pending`.
+        """
+        parts = self._workspace.store.parts(self._id)
+        decoded = [p["number"] for p in parts if p["state"] == PartState.DECODED]
+        waiting = [p["number"] for p in parts if p["state"] != PartState.DECODED]
+        with storage(self._folder):
+            return merging.merged(
+                self._folder,
+                [self._folder / outputs_file(number) for number in decoded],
+                self._schema(),
+                sent=[self._folder / part_file(number) for number in waiting],
+            )
+
+    def errors(self) -> pl.DataFrame:
+        """Give the failed rows of `outputs()`: where, why, and whether a retry could help."""
+        wanted = ("row", "custom_id", "error_code", "error_message", "retryable", "response")
+        failed = self.outputs().filter(~pl.col("ok"), pl.col("error_code") != "pending")
+        return failed.select(wanted)
+
+    def retry(self, codes: Collection[str] | None = None) -> Job:
+        """Send failed rows again, as a new part of the same job; goes on with a job that failed.
+
+        Args:
+            codes: Error codes to send again; None: those that a second try can help (a refusal or a
+                malformed row would only be paid for again).
+
+        Returns:
+            The job itself; when nothing is worth sending it stays as it is.
+
+        Raises:
+            InputError: The job has not ended.
+        """
+        seen = self.view
+        if not seen.state.ended:
+            raise InputError(f"Job {self._id} is {seen.state.value}; job.wait() first, then retry.")
+        if seen.state is JobState.FAILED:
+            self._reopen([])
+            return self
+        failed = self.outputs().filter(~pl.col("ok"), pl.col("part").is_not_null())
+        chosen = pl.col("retryable") if codes is None else pl.col("error_code").is_in(list(codes))
+        again = failed.filter(chosen)
+        if again.height:
+            self._reopen(self._write_again(again))
+        return self
+
+    def _write_again(self, again: pl.DataFrame) -> list[dict[str, Any]]:
+        """Write the requests of some rows as new parts; gives the parts' ledger rows."""
+        known = self._workspace.store.parts(self._id)
+        limits = {p["model"]: provider(model_ref(p["model"]).provider).limits for p in known}
+        writer = PartWriter(self._folder, limits, first=len(known))
+        for number in sorted(set(again["part"].to_list())):
+            requests = pl.read_parquet(self._folder / part_file(number)).select(SCHEMA.names())
+            writer.write(requests.join(again, on="row", how="semi", maintain_order="left"))
+        return [part_row(self._id, size, retry=True) for size in writer.close()]
+
+    def _reopen(self, parts: list[dict[str, Any]]) -> None:
+        changes = {"state": JobState.QUEUED.value, "cancel": False, "ended_at": None}
+        self._workspace.store.add_parts(self._id, parts, message=None, **changes)
+        FAILURES.pop(self._id, None)
+        self._drive()
+
+    def cancel(self) -> Job:
+        """Stop the job: answered rows are kept (they are paid), the others become errors `cancelled`.
+
+        Returns:
+            The job itself, at once; `wait()` waits for the end.
+        """
+        if not self.view.state.ended:
+            self._workspace.store.update_job(self._id, cancel=True)
+            self._drive()
+        return self
+
+    def forget(self) -> None:
+        """Remove the job from the workspace: its ledger rows and all its files.
+
+        Raises:
+            InputError: It has not ended; cancel it first.
+        """
+        seen = self.view
+        if not seen.state.ended:
+            raise InputError(
+                f"Job {self._id} is {seen.state.value}. Type: job.cancel().wait(), then job.forget()."
+            )
+        self._workspace.store.delete_job(self._id)
+        with storage(self._folder):
+            shutil.rmtree(self._folder, ignore_errors=False)
+
+    def on_done(self, call: Callable[[Job], object]) -> Job:
+        """Call a function with the job when it has ended; at once if it has.
+
+        Args:
+            call: Runs in a thread of its own; what it raises is shown on stderr.
+        """
+        future = self._drive()
+        future.add_done_callback(
+            lambda _: threading.Thread(target=call, args=(self,), name="batchframe-done").start()
+        )
+        return self
+
+    def __repr__(self) -> str:
+        return text(self.view)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """Give every form of the job in one output, for front ends that ask for it."""
+        self._watch()
+        return display.mimebundle(
+            self.view,
+            subscribe=self._subscribe,
+            on_cancel=self.cancel,
+            on_retry=self.retry,
+            include=include,
+            exclude=exclude,
+        )
+
+    def _ipython_display_(self) -> None:
+        """Show the live widget in a notebook, and its static twin wherever that cannot live."""
+        self._watch()
+        display.show(
+            self.view, subscribe=self._subscribe, on_cancel=self.cancel, on_retry=self.retry
+        )
+
+    def _watch(self) -> None:
+        if not self.view.state.ended:
+            following.follow(self._workspace, self._id, drive=False)
+
+    def _subscribe(self, observer: Callable[[JobView], None]) -> Callable[[], None]:
+        return EVENTS.subscribe(self._id, observer)
+
+    def _look(self) -> JobView:
+        return self.view
+
+    def _drive(self) -> concurrent.futures.Future[None]:
+        return following.follow(self._workspace, self._id, drive=True)
+
+    def _ended(self) -> Job:
+        seen = self.view
+        if seen.state is JobState.FAILED:
+            raise JobFailedError(
+                f"Job {self._id} ({seen.model}) stopped after {seen.done} of {seen.total} rows: "
+                f"{seen.message} Then go on with it: bf.job('{self._id}').retry()"
+            ) from FAILURES.get(self._id)
+        return self
+
+    @property
+    def _folder(self) -> Path:
+        return self._workspace.job_folder(self._id)
+
+    def _row(self) -> Any:
+        row = self._workspace.store.job(self._id)
+        if row is None:
+            raise WorkspaceError(f"Job {self._id} is not in {self._workspace.path} any more.")
+        return row
+
+    def _schema(self) -> ResponseSchema | None:
+        told: Memory = following.memory_of(self._workspace, self._id)
+        if told.schema is not None:
+            return told.schema
+        kept = self._row()["settings"].get("response_schema")
+        return None if kept is None else ResponseSchema.from_json(kept)
+
+
+def _show_line(
+    subscribe: Callable[[Observer], Callable[[], None]], look: Callable[[], JobView]
+) -> None:
+    """Show the job's line in the terminal until it has ended."""
+    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for rich
+
+    from batchframe.notebook import terminal  # noqa: PLC0415
+
+    terminal.follow(subscribe, look, console=Console(stderr=True))

@@ -1,0 +1,77 @@
+"""A staged request becomes a job, or is recognised as one that exists.
+
+The folder is renamed into place before the ledger's row is written: a crash between the two leaves
+a folder that no row names, and the next launch of the same request takes its place.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+import polars as pl
+from filelock import FileLock
+
+from batchframe.ledger.events import JobState
+from batchframe.ledger.workspace import Workspace, storage
+from batchframe.orchestration import follow as following
+from batchframe.orchestration.job import Job
+from batchframe.orchestration.plan import Request, Staged, job_id, ledger_rows
+
+
+def launch(workspace: Workspace, request: Request, staged: Staged, *, again: bool) -> Job:
+    """Give the job of a request, made now or before, and drive it.
+
+    Args:
+        workspace: Where it is kept.
+        request: What to ask.
+        staged: The request written down; used up or removed.
+        again: Make a new job although one exists.
+    """
+    frame = request.frame if isinstance(request.frame, pl.DataFrame) else None
+    while True:
+        runs = workspace.store.runs(staged.fingerprint)
+        if runs and not again:
+            staged.discard()
+            return _attach(workspace, request, dict(runs[-1]), frame)
+        if _made(workspace, request, staged, len(runs)):
+            identity = job_id(staged.fingerprint, len(runs))
+            following.follow(workspace, identity, drive=True, memory=request.memory)
+            return Job(workspace, identity, frame=frame)
+        again = False  # another process was faster with the same request
+
+
+def _made(workspace: Workspace, request: Request, staged: Staged, run: int) -> bool:
+    job, parts = ledger_rows(staged, request, run)
+    folder = workspace.job_folder(job["id"])
+    # two processes with the same request at the same instant: one makes the job, one finds it
+    with storage(folder), FileLock(workspace.path / "launch.lock"):
+        if workspace.store.job(job["id"]) is not None:
+            return False
+        if folder.exists():  # a launch died between its two steps
+            shutil.rmtree(folder)
+        staged.folder.rename(folder)
+        return workspace.store.add_job(job, parts)
+
+
+def _attach(
+    workspace: Workspace, request: Request, row: dict[str, object], frame: pl.DataFrame | None
+) -> Job:
+    """Open the job that the same call made before, and go on with it where it stopped."""
+    identity, state = str(row["id"]), JobState(str(row["state"]))
+    if state is JobState.FAILED:
+        workspace.store.update_job(
+            identity, state=JobState.QUEUED.value, message=None, ended_at=None
+        )
+    if not state.ended or state is JobState.FAILED:
+        following.follow(workspace, identity, drive=True, memory=request.memory)
+    told = {
+        JobState.FAILED: "it had stopped and goes on now",
+        JobState.CANCELLED: f"it was cancelled; bf.job('{identity}').retry() sends the rest",
+    }.get(state, f"it is {state.value}")
+    note = (
+        f"attached to {identity}, which this very call has made before ({told}); "
+        "again=True runs and pays anew"
+    )
+    sys.stderr.write(f"batchframe: {note}\n")
+    return Job(workspace, identity, frame=frame, note=note)

@@ -1,0 +1,337 @@
+"""A plan is a submit that has not happened: its parts are on disk, its cost is estimated, nothing is sent.
+
+What is staged here becomes the job's folder by one rename, so a crash at any moment leaves either
+nothing or a whole job.
+"""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from batchframe.errors import InputError
+from batchframe.frame.join import storable
+from batchframe.frame.parts import PartSize, PartWriter
+from batchframe.frame.requests import Fingerprint, Recipe, chunks
+from batchframe.frame.schema import ResponseSchema
+from batchframe.ledger.events import JobState
+from batchframe.ledger.workspace import Workspace, storage
+from batchframe.model import Limits, Mode, ModelRef
+from batchframe.orchestration.driver import Memory
+from batchframe.orchestration.steps import PartState
+from batchframe.pricing.estimate import Estimate, budget, combine, estimate
+from batchframe.pricing.rates import rates_for
+from batchframe.providers.base import BatchProvider
+from batchframe.providers.registry import model_ref, provider
+
+if TYPE_CHECKING:
+    from batchframe.orchestration.job import Job
+
+FRAME_FILE = "frame.parquet"
+SAMPLE = 200
+"""Rows of each chunk that the token estimate looks at."""
+
+STALE_SECONDS = 86_400
+"""A staging folder older than this belongs to a process that is gone."""
+
+Frame = pl.DataFrame | pl.LazyFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of a verb, checked: what to ask of which frame, and how the job is kept.
+
+    `settings` is what `result()` needs in another process; plain JSON.
+    """
+
+    frame: Frame
+    recipe: Recipe
+    mode: Mode
+    name: str
+    settings: Mapping[str, Any]
+    memory: Memory
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    budget_usd: Decimal | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    schema: ResponseSchema | None = None
+
+
+@dataclass
+class Staged:
+    """A request written down: its folder, its parts, its fingerprint, its estimates by model."""
+
+    folder: Path
+    parts: list[PartSize]
+    total: int
+    unsent: int
+    fingerprint: str
+    estimates: dict[str, Estimate]
+    stored: tuple[str, ...]
+
+    def discard(self) -> None:
+        """Remove the folder, if it has not become a job."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def stage(workspace: Workspace, request: Request) -> Staged:
+    """Write a request's parts and frame into a staging folder.
+
+    Args:
+        workspace: Where the job would be kept.
+        request: What to ask.
+
+    Returns:
+        What was written; call `discard()` on it, or make it a job.
+    """
+    folder = workspace.staging()
+    _sweep(folder.parent)
+    try:
+        with storage(folder):
+            return _stage(folder, request)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _stage(folder: Path, request: Request) -> Staged:
+    recipe = request.recipe
+    fingerprint = Fingerprint(
+        {"mode": request.mode, "endpoint": recipe.shape.endpoint, "key": recipe.key},
+        ordered=recipe.key is None,
+    )
+    limits = _LimitsByModel(recipe)
+    writer = PartWriter(folder, limits)
+    samples: dict[str, list[Any]] = {}
+    total = 0
+    for chunk in _observed(chunks(request.frame, recipe), limits, samples):
+        total += chunk.height
+        fingerprint.add(chunk)
+        writer.write(chunk)
+    parts = writer.close()
+    stored = _store_frame(request.frame, folder / FRAME_FILE)
+    sizes: dict[str, int] = {}
+    for part in parts:
+        sizes[part.model] = sizes.get(part.model, 0) + part.rows
+    estimates = {
+        model: _estimate(model, samples.get(model, []), rows, request)
+        for model, rows in sizes.items()
+    }
+    return Staged(
+        folder, parts, total, writer.unsent, fingerprint.hexdigest(), estimates, tuple(stored)
+    )
+
+
+class _LimitsByModel(dict[str, Limits]):
+    """Looks each model up once, at its first row, so that a wrong name is refused before the rest."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self._endpoint = recipe.shape.endpoint
+
+    def __missing__(self, model: str) -> Limits:
+        ref = model_ref(model)
+        found = provider(ref.provider)
+        found.check(ref.name, self._endpoint)
+        self[model] = found.limits
+        return found.limits
+
+
+def _observed(
+    requests: Iterable[pl.DataFrame], limits: Mapping[str, Limits], samples: dict[str, list[Any]]
+) -> Iterator[pl.DataFrame]:
+    """Let chunks pass, checking their models and keeping some bodies for the estimate."""
+    for chunk in requests:
+        sent = chunk.filter(pl.col("error").is_null())
+        for model in sent["model"].unique(maintain_order=True):
+            limits[model]
+        step = max(1, sent.height // SAMPLE)
+        for model, body in sent.gather_every(step).select("model", "body").iter_rows():
+            samples.setdefault(model, []).append(body)
+        yield chunk
+
+
+def _estimate(model: str, bodies: list[str], rows: int, request: Request) -> Estimate:
+    import orjson  # noqa: PLC0415 - only where there is something to estimate
+
+    ref = model_ref(model)
+    native = is_native(ref, request.mode)
+    cap = request.parameters.get("max_completion_tokens", request.parameters.get("max_tokens"))
+    return estimate(
+        [orjson.loads(body) for body in bodies],
+        rows,
+        ref,
+        batch=native,
+        max_tokens=cap if isinstance(cap, int) else None,
+        rates=rates_for(ref, batch=native, overrides=request.memory.prices),
+    )
+
+
+def is_native(ref: ModelRef, mode: Mode) -> bool:
+    """Whether rows of this model would run in the provider's own batch."""
+    return mode == "batch" and isinstance(provider(ref.provider), BatchProvider)
+
+
+def _store_frame(frame: Frame, path: Path) -> list[str]:
+    """Keep the user's frame beside the job, so that any process can join the answers onto it."""
+    names = storable(frame.collect_schema())
+    if isinstance(frame, pl.LazyFrame):
+        frame.select(names).sink_parquet(path)
+    else:
+        frame.select(names).write_parquet(path)
+    return names
+
+
+def _sweep(staging: Path) -> None:
+    """Remove what processes that are gone left behind."""
+    for folder in staging.iterdir():
+        try:
+            stale = time.time() - folder.stat().st_mtime > STALE_SECONDS
+        except OSError:
+            continue  # another process was faster
+        if stale:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def job_id(fingerprint: str, run: int) -> str:
+    """Name a job: the same request always has the same name, so two processes cannot make two.
+
+    >>> job_id("00" * 20, 0)
+    'job-aaaaaaaaaa'
+    """
+    raw = (int(fingerprint, 16) + run * 0x9E3779B97F4A7C15F39CC0605CEDC8341082276B) % 2**160
+    return "job-" + base64.b32encode(raw.to_bytes(20)).decode().lower()[:10]
+
+
+def ledger_rows(
+    staged: Staged, request: Request, run: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Give the rows that make a staged request a job."""
+    identity = job_id(staged.fingerprint, run)
+    models = sorted({part.model for part in staged.parts})
+    constant = request.recipe.model
+    model = constant if isinstance(constant, str) else " + ".join(models) or "no model"
+    job = {
+        "id": identity,
+        "fingerprint": staged.fingerprint,
+        "run": run,
+        "name": request.name,
+        "model": model,
+        "mode": request.mode,
+        "endpoint": request.recipe.shape.endpoint.value,
+        "state": JobState.QUEUED.value,
+        "total": staged.total,
+        "unsent": staged.unsent,
+        "settings": {**request.settings, "stored": list(staged.stored)},
+        "metadata": dict(request.metadata),
+        "created_at": time.time(),
+    }
+    parts = [part_row(identity, size) for size in staged.parts]
+    return job, parts
+
+
+def part_row(identity: str, size: PartSize, *, retry: bool = False) -> dict[str, Any]:
+    """Give the ledger's row of a new part."""
+    return {
+        "job_id": identity,
+        "number": size.number,
+        "state": PartState.PLANNED.value,
+        "key": f"{identity}-{size.number}",
+        "model": size.model,
+        "rows": size.rows,
+        "retry": retry,
+    }
+
+
+@dataclass
+class Plan:
+    """What a submit would do: parts, tokens and dollars with their range, refusals and warnings.
+
+    Nothing is sent until `submit()`. `refusals` would raise there; `warnings` would not.
+    """
+
+    workspace: Workspace
+    request: Request
+    staged: Staged
+    launch: Callable[[Plan], Job]
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self.staged.discard)
+
+    def submit(self) -> Job:
+        """Make the job: what `df.batch.submit(...)` does after planning.
+
+        Raises:
+            BudgetError: The estimate does not fit `budget_usd`.
+        """
+        self.check()
+        return self.launch(self)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the frame."""
+        return self.staged.total
+
+    @property
+    def parts(self) -> list[PartSize]:
+        """The provider-side batches."""
+        return self.staged.parts
+
+    @property
+    def estimate(self) -> Estimate:
+        """Tokens and dollars of the whole job, each as (low, likely, high); None: unknown."""
+        return combine(list(self.staged.estimates.values()))
+
+    def check(self) -> None:
+        """Raise what stands in the way of submitting.
+
+        Raises:
+            BudgetError: The high end of the estimate exceeds the budget, or a price is unknown.
+        """
+        if self.request.budget_usd is not None and self.staged.estimates:
+            budget(self.estimate, self.request.budget_usd)
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why `submit()` would raise; empty when it would not."""
+        try:
+            self.check()
+        except InputError as error:
+            return (str(error),)
+        return ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is worth knowing before the money is spent."""
+        found = []
+        if self.staged.unsent:
+            found.append(
+                f"{self.staged.unsent} rows will not be sent; requests() says why in its error column"
+            )
+        for model in self.staged.estimates:
+            ref = model_ref(model)
+            managed = self.request.mode == "batch" and not is_native(ref, self.request.mode)
+            if managed and ref.provider != "local":
+                found.append(
+                    f"{ref.provider} has no batch API: the rows are sent one by one, at the "
+                    "ordinary price"
+                )
+        return tuple(found)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"Plan: {self.rows} rows, {self.rows - self.staged.unsent} to send in "
+            f"{len(self.parts)} part{'s' if len(self.parts) != 1 else ''}, mode {self.request.mode}"
+        ]
+        lines += [f"  {model}: {one}" for model, one in self.staged.estimates.items()]
+        lines += [f"  warning: {text}" for text in self.warnings]
+        lines += [f"  refused: {text}" for text in self.refusals]
+        return "\n".join(lines)

@@ -1,0 +1,118 @@
+"""The life of a part, whole, in one table: what is done in a state, and where each outcome leads.
+
+Rules, numbered so that code and tests can name them:
+ 1. Everything that decides what happens next to a part stands in this file; the driver only obeys.
+ 2. The intent to do an effect is committed to the ledger before the effect, its outcome after it.
+ 3. `CREATE` is the only effect that costs money. An open intent to create is settled by asking the
+    provider (`FIND`) before anything is created again.
+ 4. Whatever the batch's end, its files are fetched: expired, cancelled and failed batches may hold
+    paid answers.
+ 5. `DECODED` is the only end. A part that could not be sent ends there too, its rows as errors.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class PartState(StrEnum):
+    """How far a part has come; each value is a fact that is already true."""
+
+    PLANNED = "planned"  # its rows are known
+    ENCODED = "encoded"  # its wire file is complete
+    UPLOADED = "uploaded"  # the provider has the file
+    CREATED = "created"  # the provider has a batch for it
+    RUNNING = "running"  # the provider answers rows
+    ENDED = "ended"  # the provider will do no more
+    FETCHED = "fetched"  # all result files are here
+    DECODED = "decoded"  # every row of it has an outcome
+
+
+class Effect(StrEnum):
+    """What the driver does to leave a state."""
+
+    ENCODE = "encode"
+    UPLOAD = "upload"
+    CREATE = "create"
+    FIND = "find"
+    POLL = "poll"
+    FETCH = "fetch"
+    DECODE = "decode"
+
+
+class Event(StrEnum):
+    """How an effect came out."""
+
+    DONE = "done"
+    WAITING = "waiting"
+    RUNNING = "running"
+    ENDED = "ended"
+    ABSENT = "absent"  # find: the provider has no such batch
+    WITHDRAWN = "withdrawn"  # cancelled before there was a batch
+
+
+EFFECTS: dict[PartState, Effect] = {
+    PartState.PLANNED: Effect.ENCODE,
+    PartState.ENCODED: Effect.UPLOAD,
+    PartState.UPLOADED: Effect.CREATE,
+    PartState.CREATED: Effect.POLL,
+    PartState.RUNNING: Effect.POLL,
+    PartState.ENDED: Effect.FETCH,
+    PartState.FETCHED: Effect.DECODE,
+}
+"""What a state calls for; DECODED calls for nothing."""
+
+MOVES: dict[tuple[PartState, Event], PartState] = {
+    (PartState.PLANNED, Event.DONE): PartState.ENCODED,
+    (PartState.ENCODED, Event.DONE): PartState.UPLOADED,
+    (PartState.UPLOADED, Event.DONE): PartState.CREATED,
+    (PartState.UPLOADED, Event.ABSENT): PartState.UPLOADED,
+    (PartState.CREATED, Event.WAITING): PartState.CREATED,
+    (PartState.CREATED, Event.RUNNING): PartState.RUNNING,
+    (PartState.CREATED, Event.ENDED): PartState.ENDED,
+    (PartState.RUNNING, Event.WAITING): PartState.RUNNING,
+    (PartState.RUNNING, Event.RUNNING): PartState.RUNNING,
+    (PartState.RUNNING, Event.ENDED): PartState.ENDED,
+    (PartState.ENDED, Event.DONE): PartState.FETCHED,
+    (PartState.FETCHED, Event.DONE): PartState.DECODED,
+    # rule 5: nothing was sent, so there is nothing to fetch
+    (PartState.PLANNED, Event.WITHDRAWN): PartState.FETCHED,
+    (PartState.ENCODED, Event.WITHDRAWN): PartState.FETCHED,
+    (PartState.UPLOADED, Event.WITHDRAWN): PartState.FETCHED,
+}
+"""(state, outcome) -> state. What is not here cannot happen."""
+
+
+def effect(state: PartState, intent: Effect | None) -> Effect | None:
+    """Say what a part needs next.
+
+    Args:
+        state: Where it stands.
+        intent: The effect that was begun and whose outcome nobody saved, if any.
+
+    >>> effect(PartState.UPLOADED, Effect.CREATE)
+    <Effect.FIND: 'find'>
+    """
+    if intent is Effect.CREATE:
+        return Effect.FIND  # rule 3
+    return EFFECTS.get(state)
+
+
+def may_withdraw(state: PartState, intent: Effect | None) -> bool:
+    """Whether a cancelled part can end without asking the provider: no batch can exist yet."""
+    return (state, Event.WITHDRAWN) in MOVES and intent is not Effect.CREATE
+
+
+def mermaid() -> str:
+    """Draw the table as a Mermaid state diagram, for the docs."""
+    lines = ["stateDiagram-v2", "    [*] --> planned"]
+    for (state, event), after in MOVES.items():
+        doing = EFFECTS[state].value
+        label = (
+            "cancelled before there was a batch"
+            if event is Event.WITHDRAWN
+            else (f"{doing}: {event.value}" if event is not Event.ABSENT else "find: absent")
+        )
+        lines.append(f"    {state.value} --> {after.value}: {label}")
+    lines.append("    decoded --> [*]")
+    return "\n".join(lines)

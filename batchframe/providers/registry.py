@@ -1,0 +1,92 @@
+"""Which word before the slash is which provider; a module is imported when its provider is first used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+from batchframe.errors import UnknownNameError, nearest
+from batchframe.model import ModelRef
+from batchframe.providers.base import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of the registry: where the provider's class is."""
+
+    module: str
+    factory: str
+
+
+KNOWN: dict[str, Entry] = {
+    "local": Entry("batchframe.providers.local", "Local"),
+}
+
+_MADE: dict[str, Provider] = {}
+
+
+def names() -> list[str]:
+    """Name all providers."""
+    return sorted({*KNOWN, *_MADE})
+
+
+def provider(name: str) -> Provider:
+    """Give a provider, made once per process.
+
+    Args:
+        name: The word before the slash.
+
+    Raises:
+        UnknownNameError: Nobody knows it.
+    """
+    if name not in _MADE:
+        entry = KNOWN.get(name)
+        if entry is None:
+            raise UnknownNameError(
+                f"No provider '{name}'.{nearest(name, names())} Providers: {', '.join(names())}."
+            )
+        factory = getattr(importlib.import_module(entry.module), entry.factory)
+        _MADE[name] = cast("Callable[[], Provider]", factory)()
+    return _MADE[name]
+
+
+def register(made: Provider) -> None:
+    """Make a provider known under its name for this process, in place of any other of that name."""
+    _MADE[made.name] = made
+
+
+@contextmanager
+def registered(made: Provider) -> Iterator[Provider]:
+    """Make a provider known for the length of a block: what tests want."""
+    before = _MADE.get(made.name)
+    _MADE[made.name] = made
+    try:
+        yield made
+    finally:
+        if before is None:
+            _MADE.pop(made.name, None)
+        else:
+            _MADE[made.name] = before
+
+
+def model_ref(text: str) -> ModelRef:
+    """Read `provider/model`.
+
+    Args:
+        text: What the user wrote.
+
+    Raises:
+        UnknownNameError: There is no slash, or nobody knows the provider.
+    """
+    name, slash, rest = text.partition("/")
+    if not slash or not name or not rest:
+        candidates = [f"{p}/{m}" for p in names() for m in provider(p).models()]
+        raise UnknownNameError(
+            f"A model is written provider/model, for example 'local/smollm2'; got {text!r}."
+            f"{nearest(text, [*candidates, *(c.partition('/')[2] for c in candidates)])}"
+        )
+    provider(name)
+    return ModelRef(name, rest)
