@@ -26,6 +26,8 @@ VERDICTS = {
 INK, SOFT, GRID = "#222222", "#666666", "#e6e6e6"
 FONT = "Helvetica Neue, Helvetica, Arial, sans-serif"
 NAME_LIMIT = 42
+SAME_COST = 0.05
+"""Costs within this share of each other are no reason to draw a cost axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,13 @@ def draw(comparison: Comparison, scorer: str) -> Any:
     alt = altair()
     proportion = next(s.proportion for s in comparison.scores if s.scorer == scorer)
     marks, missing = _marks(comparison, scorer, proportion=proportion)
-    against_cost = any(mark.cost for mark in marks)
+    against_cost = _costs_differ(marks)
     name = clean(scorer, NAME_LIMIT)
-    picture = scatter if against_cost else ranking
-    chart = picture(marks, name, proportion=proportion).properties(
+    if against_cost:
+        chart = scatter(marks, name, proportion=proportion)
+    else:
+        chart = ranking(marks, proportion=proportion)
+    chart = chart.properties(
         title=alt.TitleParams(
             f"{name} against cost" if against_cost else name,
             subtitle=_subtitle(comparison, scorer, missing),
@@ -91,13 +96,21 @@ def draw(comparison: Comparison, scorer: str) -> Any:
     return _dressed(chart)
 
 
+def _costs_differ(marks: list[Mark]) -> bool:
+    """Say whether a cost axis would show something: two prices known, and not nearly the same."""
+    costs = [mark.cost for mark in marks if mark.cost is not None]
+    return len(costs) > 1 and max(costs) - min(costs) > SAME_COST * max(costs) and any(costs)
+
+
 def _marks(
     comparison: Comparison, scorer: str, *, proportion: bool
 ) -> tuple[list[Mark], list[str]]:
     """Give the entries to draw, best first, and the names of those that have no score."""
-    marks, missing = [], []
+    marks: list[Mark] = []
+    missing: list[str] = []
     for line in comparison.leaderboard.iter_rows(named=True):
-        name, mean = clean(line["entry"], NAME_LIMIT), line[scorer]
+        name = _distinct(clean(line["entry"], NAME_LIMIT), [*missing, *(m.name for m in marks)])
+        mean = line[scorer]
         if mean is None:
             missing.append(name)
             continue
@@ -113,12 +126,25 @@ def _marks(
                 cost=cost,
                 verdict=comparison.standings[scorer][line["entry"]].verdict,
                 score=number(mean, proportion=proportion) + (f"  ({around})" if around else ""),
-                price=money(cost),
+                price=_price(cost),
                 failed=line["failed"],
             )
         )
     lower = scorer in comparison.settings.lower_is_better
     return sorted(marks, key=lambda mark: mark.mean if lower else -mark.mean), missing
+
+
+def _price(cost: float | None) -> str:
+    """Say a price per 1,000 rows in words that need no heading."""
+    if cost is None:
+        return "cost unknown"
+    return f"{money(cost)} per 1,000 rows" if cost else "free"
+
+
+def _distinct(name: str, taken: list[str]) -> str:
+    """Keep names apart that were cut to the same beginning."""
+    again = sum(other == name or other.startswith(f"{name} (") for other in taken)
+    return f"{name} ({again + 1})" if again else name
 
 
 def _subtitle(comparison: Comparison, scorer: str, missing: list[str]) -> list[str]:
@@ -149,6 +175,22 @@ def span(marks: list[Mark], *, proportion: bool) -> tuple[float, float]:
     return low - air, high + air
 
 
+def quality_axis(*, proportion: bool, title: str | None = None, bare: bool = False) -> Any:
+    """Give the axis of scores: shares in per cent, grid lines, and nothing else when `bare`.
+
+    Args:
+        proportion: Whether the scores are shares of rows.
+        title: What is measured.
+        bare: Whether a neighbouring panel already shows the figures.
+    """
+    alt = altair()
+    if bare:
+        return alt.Axis(title=None, labels=False, tickCount=6)
+    if not proportion:
+        return alt.Axis(title=title, tickCount=6, format="~g")
+    return alt.Axis(title=title, tickCount=6, labelExpr="format(datum.value * 100, '.2~f') + ' %'")
+
+
 def verdict_encodings(marks: list[Mark]) -> tuple[Any, Any]:
     """Give the colour and shape encodings, with a legend of the verdicts that occur.
 
@@ -158,7 +200,14 @@ def verdict_encodings(marks: list[Mark]) -> tuple[Any, Any]:
     alt = altair()
     used = [row for verdict, row in VERDICTS.items() if any(m.verdict == verdict for m in marks)]
     words = [word for _, _, word in used]
-    legend = alt.Legend(title=None, orient="bottom", direction="horizontal", symbolSize=90)
+    legend = alt.Legend(
+        title=None,
+        orient="bottom",
+        direction="horizontal",
+        symbolSize=90,
+        symbolOpacity=1,
+        labelLimit=400,
+    )
     return (
         alt.Color(
             "verdict:N", scale=alt.Scale(domain=words, range=[c for c, _, _ in used]), legend=legend
@@ -172,7 +221,7 @@ def verdict_encodings(marks: list[Mark]) -> tuple[Any, Any]:
 def tooltips() -> list[Any]:
     """Give what hovering over a point tells."""
     alt = altair()
-    shown = {"name": "entry", "score": "score", "price": "per 1,000 rows", "failed": "failed rows"}
+    shown = {"name": "entry", "score": "score", "price": "cost", "failed": "failed rows"}
     return [alt.Tooltip(f"{field}:N", title=title) for field, title in shown.items()]
 
 
@@ -187,7 +236,7 @@ def _dressed(chart: Any) -> Any:
         )
         .configure_axis(
             labelColor=INK, labelFontSize=11, titleColor=SOFT, titleFontSize=12, titleFontWeight="normal",
-            titlePadding=10, gridColor=GRID, domain=False, tickColor=GRID,
+            titlePadding=10, gridColor=GRID, domain=False, ticks=False, labelPadding=8,
         )
         .configure_legend(labelColor=INK, labelFontSize=12, offset=10)
     )  # fmt: skip

@@ -26,6 +26,8 @@ from batchframe.evals.scoring import Failed, check, score
 from batchframe.evals.standings import Settings
 from batchframe.evals.stats import need_scipy
 
+__all__ = ["Comparison", "compare"]
+
 
 def compare(
     frame: pl.DataFrame | pl.LazyFrame,

@@ -13,8 +13,8 @@ def number(value: float | None, *, proportion: bool = False, signed: bool = Fals
         proportion: Whether it is a share of rows.
         signed: Whether a gain carries a plus.
 
-    >>> number(0.625, proportion=True), number(1234.5), number(None)
-    ('62.5 %', '1,234', '–')
+    >>> number(0.625, proportion=True), number(1234.5)
+    ('62.5 %', '1,234')
     """
     if value is None:
         return "–"  # noqa: RUF001 - a dash is meant

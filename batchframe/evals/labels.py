@@ -94,3 +94,39 @@ def _overlap(one: Box, other: Box) -> float:
     across = min(one[2], other[2]) - max(one[0], other[0])
     down = min(one[3], other[3]) - max(one[1], other[1])
     return across * down if across > 0 and down > 0 else 0.0
+
+
+def spread(places: Sequence[float], gap: float) -> list[float]:
+    """Move numbers apart until none is nearer than `gap` to the next; crowds stay where they were.
+
+    Args:
+        places: In any order; the answer keeps it.
+        gap: The least distance.
+
+    >>> spread([5.0, 5.0, 100.0], 10.0)
+    [0.0, 10.0, 100.0]
+    """
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    crowds: list[list[int]] = []
+    for index in order:
+        crowds.append([index])
+        while len(crowds) > 1 and _end(crowds[-2], places, gap) + gap > _start(
+            crowds[-1], places, gap
+        ):
+            last = crowds.pop()
+            crowds[-1] += last
+    moved = [0.0] * len(places)
+    for crowd in crowds:
+        first = _start(crowd, places, gap)
+        for step, index in enumerate(crowd):
+            moved[index] = first + step * gap
+    return moved
+
+
+def _start(crowd: Sequence[int], places: Sequence[float], gap: float) -> float:
+    """Give where a crowd begins when it stands around its own middle."""
+    return sum(places[index] for index in crowd) / len(crowd) - gap * (len(crowd) - 1) / 2
+
+
+def _end(crowd: Sequence[int], places: Sequence[float], gap: float) -> float:
+    return _start(crowd, places, gap) + gap * (len(crowd) - 1)

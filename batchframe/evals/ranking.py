@@ -1,20 +1,28 @@
-"""Quality alone, best first: what is drawn where every model is free or no price is known."""
+"""Quality alone, best first: what is drawn where costs are unknown or all alike, and no axis is worth it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from batchframe.evals.chart import INK, SOFT, Mark, altair, span, tooltips, verdict_encodings
+from batchframe.evals.chart import (
+    INK,
+    SOFT,
+    Mark,
+    altair,
+    quality_axis,
+    span,
+    tooltips,
+    verdict_encodings,
+)
 
 WIDTH, STEP = 380, 38
 
 
-def ranking(marks: list[Mark], title: str, *, proportion: bool) -> Any:
+def ranking(marks: list[Mark], *, proportion: bool) -> Any:
     """Draw an interval per entry, with its figures and its price in words beside it.
 
     Args:
         marks: The entries, best first.
-        title: Of the quality axis.
         proportion: Whether the scores are shares of rows.
 
     Returns:
@@ -26,12 +34,12 @@ def ranking(marks: list[Mark], title: str, *, proportion: bool) -> Any:
     order = [mark.name for mark in marks]
     names = alt.Y(
         "name:N", sort=order, title=None,
-        axis=alt.Axis(labelLimit=320, labelFontSize=12, labelPadding=12, ticks=False),
+        axis=alt.Axis(labelLimit=320, labelFontSize=12, labelPadding=12),
     )  # fmt: skip
     domain = list(span(marks, proportion=proportion))
     x = alt.X(
-        "mean:Q", title=title, scale=alt.Scale(domain=domain, nice=False, zero=False),
-        axis=alt.Axis(format=".0%" if proportion else "~g", tickCount=6),
+        "mean:Q", scale=alt.Scale(domain=domain, nice=False, zero=False),
+        axis=quality_axis(proportion=proportion),
     )  # fmt: skip
     colour, shape = verdict_encodings(marks)
     lines = base.mark_rule(strokeWidth=3, opacity=0.55, strokeCap="round").encode(
@@ -47,6 +55,6 @@ def ranking(marks: list[Mark], title: str, *, proportion: bool) -> Any:
         base.mark_text(align="left", baseline="middle", fontSize=12, color=ink)
         .encode(y=bare, x=alt.value(0), text=f"{field}:N")
         .properties(width=width, height=height)
-        for field, width, ink in (("score", 170, INK), ("price", 60, SOFT))
+        for field, width, ink in (("score", 170, INK), ("price", 150, SOFT))
     ]
     return alt.hconcat(picture, *columns, spacing=16)

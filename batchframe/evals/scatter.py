@@ -11,19 +11,36 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from batchframe.evals.chart import INK, SOFT, Mark, altair, span, tooltips, verdict_encodings
-from batchframe.evals.figures import money
-from batchframe.evals.labels import GLYPH, Spot, place
+from batchframe.evals.chart import (
+    INK,
+    SOFT,
+    Mark,
+    altair,
+    quality_axis,
+    span,
+    tooltips,
+    verdict_encodings,
+)
+from batchframe.evals.labels import GLYPH, Spot, place, spread
 
 WIDTH, HEIGHT = 560.0, 340.0
+BESIDE_STRIP = 440.0
+"""Width of the cost axis where a strip stands beside it, so that both fit a notebook's cell."""
+
+APART = 9.0
+"""Pixels kept between intervals: entries of nearly the same cost are drawn side by side."""
+
 INSET = 18.0
 """Pixels from a strip column's edge to its points."""
 
 LOG_RATIO = 8.0
 """From this ratio of dearest to cheapest on, a linear axis would press the cheap ones together."""
 
-COLUMNS = {"free": "free", "unknown": "cost unknown"}
-"""The strip's columns, by how `money` writes them."""
+COLUMNS = ("free", "cost unknown")
+"""The strip's columns: what a mark's price may say."""
+
+DODGE = 16.0
+"""Pixels between entries of one column, so that no interval covers another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +50,12 @@ class Across:
     width: float
     pixel: Callable[[Mark], float]
     value: Callable[[float], float]
-    encoding: Any
+    scale: Any
+    axis: Any
+
+    def at(self, field: str) -> Any:
+        """Give the encoding that puts a field on this axis."""
+        return altair().X(f"{field}:Q", scale=self.scale, axis=self.axis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +94,9 @@ def scatter(marks: list[Mark], title: str, *, proportion: bool) -> Any:
     apart = [mark for mark in marks if mark.cost is None or (log and mark.cost == 0)]
     frame = Frame(span(marks, proportion=proportion), title, proportion, marks)
     placed = [mark for mark in marks if mark not in apart]
-    main = _panel(placed, _cost_axis(costs, log=log), frame, axis=not apart)
+    main = _panel(
+        placed, _cost_axis(costs, BESIDE_STRIP if apart else WIDTH, log=log), frame, axis=not apart
+    )
     if not apart:
         return main
     return altair().hconcat(_panel(apart, _strip_axis(apart), frame, strip=True), main, spacing=14)
@@ -83,8 +107,10 @@ def _panel(
 ) -> Any:
     """Draw some entries over one horizontal axis."""
     alt = altair()
+    columns = spread([across.pixel(mark) for mark in marks], APART)
     spots = [
-        Spot(across.pixel(m), *map(frame.pixel, (m.mean, m.high, m.low)), m.name) for m in marks
+        Spot(x, frame.pixel(mark.mean), frame.pixel(mark.high), frame.pixel(mark.low), mark.name)
+        for mark, x in zip(marks, columns, strict=True)
     ]
     rows = []
     for mark, spot, label in zip(marks, spots, place(spots, across.width, HEIGHT), strict=True):
@@ -93,51 +119,53 @@ def _panel(
         row = {name: across.value(pixel) for name, pixel in shown.items()}
         row |= {"label_y": frame.score(label.y), "line_y": frame.score(label.y if away else spot.y)}
         rows.append(mark.datum() | row | {"align": label.align})
-    y_axis = (
-        alt.Axis(title=frame.title, format=".0%" if frame.proportion else "~g") if axis else None
-    )
-    y = alt.Y("mean:Q", scale=alt.Scale(domain=list(frame.y), nice=False, zero=False), axis=y_axis)
+    y_axis = quality_axis(proportion=frame.proportion, title=frame.title, bare=not axis)
+    y_scale = alt.Scale(domain=list(frame.y), nice=False, zero=False)
+
+    def down(field: str) -> Any:
+        return alt.Y(f"{field}:Q", scale=y_scale, axis=y_axis)
+
     colour, shape = verdict_encodings(frame.everyone)
-    base = alt.Chart(alt.InlineData(values=rows)).encode(x=across.encoding)
+    base = alt.Chart(alt.InlineData(values=rows)).encode(x=across.at("x"))
     named = [
         base.transform_filter(alt.datum.align == align)
         .mark_text(align=align, baseline="middle", fontSize=11, color=INK)
-        .encode(x=_other(across, "label_x"), y=alt.Y("label_y:Q"), text="name:N")
+        .encode(x=across.at("label_x"), y=down("label_y"), text="name:N")
         for align in ("left", "right")
     ]
-    threads = base.mark_rule(strokeWidth=0.7, color=SOFT).encode(y=y, x2="line_x:Q", y2="line_y:Q")
+    threads = base.mark_rule(strokeWidth=0.7, color=SOFT).encode(
+        y=down("mean"), x2="line_x:Q", y2="line_y:Q"
+    )
     lines = base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(
-        y=alt.Y("low:Q"), y2="high:Q", color=colour
+        y=down("low"), y2="high:Q", color=colour
     )
     points = base.mark_point(filled=True, size=110, opacity=1).encode(
-        y=y, color=colour, shape=shape, tooltip=tooltips()
+        y=down("mean"), color=colour, shape=shape, tooltip=tooltips()
     )
     panel = alt.layer(threads, lines, points, *named).properties(width=across.width, height=HEIGHT)
     return panel.properties(view=alt.ViewBackground(fill="#f4f4f0")) if strip else panel
 
 
-def _other(across: Across, field: str) -> Any:
-    """Give the horizontal encoding for another field on the same scale."""
-    return altair().X(f"{field}:Q", scale=across.encoding.scale, axis=across.encoding.axis)
-
-
-def _cost_axis(costs: list[float], *, log: bool) -> Across:
+def _cost_axis(costs: list[float], width: float, *, log: bool) -> Across:
     """Build the axis of US dollars, with air for points at its ends."""
     alt = altair()
     forth, back = (math.log10, lambda at: 10.0**at) if log else (float, float)
     air = 0.09 * (forth(max(costs)) - forth(min(costs))) if log else 0.12 * max(costs)
     low = forth(min(costs)) - air if log else -0.04 * max(costs)
     high = forth(max(costs)) + air
+    ticks = _log_ticks(back(low), back(high)) if log else []
+    cents = 0.05 <= max(costs) < 20 and all(tick >= 0.01 for tick in ticks)  # noqa: PLR2004 - money
     title = f"US dollars per 1,000 rows{', logarithmic' if log else ''}"
-    axis = alt.Axis(title=title, format="$~r" if log else "$~f", tickCount=6)
+    axis = alt.Axis(title=title, format="$,.2f" if cents else "$,~f", tickCount=6)
     if log:
-        axis.values = _log_ticks(back(low), back(high))
+        axis.values = ticks
     scale = alt.Scale(type="log" if log else "linear", domain=[back(low), back(high)], nice=False)
     return Across(
-        WIDTH,
-        lambda mark: (forth(mark.cost or 0.0) - low) / (high - low) * WIDTH,
-        lambda pixel: back(low + pixel / WIDTH * (high - low)),
-        alt.X("x:Q", scale=scale, axis=axis),
+        width,
+        lambda mark: (forth(mark.cost or 0.0) - low) / (high - low) * width,
+        lambda pixel: back(low + pixel / width * (high - low)),
+        scale,
+        axis,
     )
 
 
@@ -152,21 +180,21 @@ def _log_ticks(low: float, high: float) -> list[float]:
 def _strip_axis(marks: list[Mark]) -> Across:
     """Build the axis of the strip: columns as wide as the names in them need."""
     alt = altair()
-    kinds = [kind for kind in COLUMNS if any(money(mark.cost) == kind for mark in marks)]
-    starts: dict[str, float] = {}
+    places: dict[str, float] = {}
+    heads: dict[str, float] = {}
     width = 0.0
-    for kind in kinds:
-        starts[kind] = width + INSET
-        longest = max(len(mark.name) for mark in marks if money(mark.cost) == kind)
-        width += max(110.0, longest * GLYPH + 2 * INSET)
-    tests = "".join(f"abs(datum.value - {at}) < 1 ? '{COLUMNS[k]}' : " for k, at in starts.items())
+    for kind in COLUMNS:
+        inside = [mark for mark in marks if mark.price == kind]
+        if not inside:
+            continue
+        heads[kind] = width + INSET
+        places |= {mark.name: width + INSET + DODGE * n for n, mark in enumerate(inside)}
+        longest = max(len(mark.name) for mark in inside)
+        width += max(110.0, longest * GLYPH + DODGE * len(inside) + 2 * INSET)
+    tests = "".join(f"abs(datum.value - {at}) < 1 ? '{kind}' : " for kind, at in heads.items())
     axis = alt.Axis(
-        title="no place on the axis", values=list(starts.values()), labelExpr=f"{tests}''",
-        labelAlign="left", labelOffset=-INSET / 2, grid=False, ticks=False,
+        title="no place on the axis", values=list(heads.values()), labelExpr=f"{tests}''",
+        labelAlign="left", labelOffset=-INSET / 2, grid=False,
     )  # fmt: skip
-    return Across(
-        width,
-        lambda mark: starts[money(mark.cost)],
-        lambda pixel: pixel,
-        alt.X("x:Q", scale=alt.Scale(domain=[0, width], nice=False), axis=axis),
-    )
+    scale = alt.Scale(domain=[0, width], nice=False)
+    return Across(width, lambda mark: places[mark.name], lambda pixel: pixel, scale, axis)

@@ -39,6 +39,7 @@ NOTED = [
     "json",
     "list",
     "multi-host-url",
+    "named-tuple",
     "set",
     "str",
     "time",
@@ -134,7 +135,12 @@ class _Annotated(GenerateJsonSchema):
 
     def build_schema_type_to_method(self) -> dict[Any, Callable[[Any], Json]]:
         methods: dict[Any, Callable[[Any], Json]] = {**super().build_schema_type_to_method()}
-        return methods | {kind: _noted(methods[kind]) for kind in NOTED}
+        return methods | {
+            # Not every pydantic has every kind: a NamedTuple was a `call` until 2.13.
+            kind: _noted(methods[kind])
+            for kind in NOTED
+            if kind in methods
+        }
 
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> Json:  # noqa: ARG002 - pydantic's signature
         # An error here would not say where; a marked node is refused later, by its path.
@@ -181,11 +187,14 @@ def _named(made: Json, fields: Iterable[tuple[str, Mapping[str, Any]]]) -> Json:
     known: Json = {}
     for (key, node), (name, field) in zip(made.get("properties", {}).items(), fields, strict=True):
         alias = field.get("validation_alias", name)
+        paths = [[alias]] if isinstance(alias, str) else alias
+        if not isinstance(paths[0], list):
+            paths = [paths]  # an AliasPath alone
         properties[key] = node
-        if isinstance(alias, list) and not any(len(path) == 1 for path in alias):
+        if [key] not in paths:
             properties[key] = {NOTE: {"kind": "unsupported", "what": _UNREACHABLE}}
-        elif isinstance(alias, list):
-            known[key] = {"name": name, "paths": alias}
+        elif len(paths) > 1:
+            known[key] = {"name": name, "paths": paths}
         elif key != name:
             known[key] = {"name": name}
     return {**made, "properties": properties, NOTE: {"fields": known}}

@@ -80,10 +80,12 @@ TEXT_FORMATS = frozenset(
 )
 """String formats of types that pydantic builds from text and that are text again in the column."""
 
+_NAMED_TUPLE = ("a NamedTuple", "Write a model with a field for each place.")
+
 _REFUSED: dict[str, tuple[str, str]] = {
     "any": ("anything at all (Any or object)", "Write the type you expect, such as str."),
     "bytes": ("bytes", "Write str."),
-    "call": ("a NamedTuple", "Write a model with a field for each place."),
+    "call": _NAMED_TUPLE,
     "callable": ("a callable", "Write a type that JSON has."),
     "complex": ("a complex number", "Write two float fields."),
     "dict": (
@@ -92,6 +94,7 @@ _REFUSED: dict[str, tuple[str, str]] = {
     ),
     "generator": ("an Iterable", "Write a list."),
     "json": ("JSON inside a string", "Write the inner type itself."),
+    "named-tuple": _NAMED_TUPLE,
     "null": ("always null", "Write the type it has when it is there, such as `str | None`."),
     "unsupported": ("a type that has no JSON schema", "Write a type that JSON has."),
 }
@@ -218,8 +221,6 @@ class _Walk:
         if "prefixItems" not in node:
             return pl.List(self.node(node.get("items", {}), items, above))
         members = node["prefixItems"]
-        if not members or isinstance(node.get("items"), dict):
-            raise self.refuse(path, "a tuple of no fixed type", "Write a list.")
         found = [self.node(member, items, above) for member in members]
         if any(other != found[0] for other in found):
             raise self.refuse(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CODE = "invalid_response"
 """The error code of a text that does not fit."""
 
-_CHUNK = 50_000  # rows whose Python objects live at the same time
+_CHUNK = 10_000  # rows whose Python objects live at once; measured faster than 5,000 and 50,000
 _LONGEST = 200  # characters of an error message
 _FENCE = "```"
 

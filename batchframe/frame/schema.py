@@ -31,7 +31,6 @@ VERSION = 1
 _NO_SCHEMA = (
     PydanticUserError,
     PydanticInvalidForJsonSchema,
-    PydanticUndefinedAnnotation,
     SchemaError,
 )
 """What pydantic raises for a class it cannot describe."""
@@ -68,10 +67,15 @@ class ResponseSchema:
         try:
             adapter = TypeAdapter[Any](model)
             contract = contract_of(adapter)
+        except PydanticUndefinedAnnotation as error:
+            raise ResponseModelError(
+                f"response_model {name} names the type {error.name!r}, which is not defined. "
+                "Define it at the top level of the module or notebook, before this call."
+            ) from error
         except _NO_SCHEMA as error:
             said = str(error).splitlines()[0]
             raise ResponseModelError(
-                f"response_model {name} has no JSON schema: {said}. Write fields of types that JSON has."
+                f"response_model {name} has no JSON schema: {said}"
             ) from error
         dtype = struct_type(contract, name)
         made = cls(name, strict_schema(contract), dtype, contract, adapter.validator)

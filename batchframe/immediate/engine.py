@@ -51,6 +51,8 @@ from batchframe.immediate.wire import Row
 from batchframe.ledger.journal import Damage, Journal, is_final, records
 from batchframe.model import Connection
 
+__all__ = ["CONCURRENCY", "GRACE", "OnProgress", "OnReply", "Tally", "join", "run_part"]
+
 CONCURRENCY = 32
 """Requests in flight where nobody says how many the other side takes."""
 
@@ -312,7 +314,7 @@ class _Run:
         """Write an outcome down; one that another row's fate may explain is held back first."""
         error = outcome.record["error"]
         if error is not None and error["code"] in ("connection", "tls"):
-            await self._doubted(outcome, Stop("refused", certain=False), row)
+            await self._doubted(outcome, Stop("refused", code=error["code"], certain=False), row)
             return
         if isinstance(verdict, Final):
             self.proven = self.proven or is_success(outcome.record)
@@ -334,8 +336,7 @@ class _Run:
 
     async def _settle(self) -> None:
         """Commit, then count what this commit covers; others' outcomes may be among them."""
-        covered = len(self._uncounted)
-        seen = list(self._uncounted)[:covered]
+        seen = tuple(self._uncounted)
         await self.journal.commit()
         for outcome in seen:
             if self._uncounted and self._uncounted[0] is outcome:

@@ -50,8 +50,7 @@ CAUSES: Mapping[Why, tuple[type[BatchframeError], str, str]] = {
     ),
     "unsendable": (
         ProviderError,
-        "No request to {host} can be built: the base_url or a header is malformed, most often a "
-        "key with a line break in it",
+        "No request to {host} can be built: the base_url or a header (a broken key?) is malformed",
         f"Correct it, {_RESUME}",
     ),
     "refused": (

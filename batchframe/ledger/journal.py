@@ -286,15 +286,16 @@ def _lines(
     with storage(path), path.open("rb", buffering=chunk_bytes) as file:
         offset = 0
         while line := file.readline(LINE_LIMIT):
-            start, length = offset, len(line)
-            whole = line.endswith(b"\n")
+            start, length, first = offset, len(line), line
             while not line.endswith(b"\n") and (line := file.readline(LINE_LIMIT)):
                 length += len(line)
+            if not line:
+                return  # the file ends without a newline
             offset += length
-            record = _parse(line) if whole else None
+            record = _parse(first) if length == len(first) else None
             if record is not None:
-                yield line[:-1], record
-            elif line and line != b"\n" and on_damage is not None:
+                yield first[:-1], record
+            elif first != b"\n" and on_damage is not None:
                 on_damage(Damage(start, length))
 
 

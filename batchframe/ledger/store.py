@@ -77,7 +77,8 @@ class Store:
     def add_parts(self, job_id: str, parts: Sequence[Row], **changes: Any) -> None:
         """Add parts to a job and change the job's row, all or nothing."""
         with self._begin() as connection:
-            connection.execute(sa.insert(PARTS), [dict(part) for part in parts])
+            if parts:
+                connection.execute(sa.insert(PARTS), [dict(part) for part in parts])
             connection.execute(sa.update(JOBS).where(JOBS.c.id == job_id).values(**changes))
 
     def job(self, job_id: str) -> Row | None:

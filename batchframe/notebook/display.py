@@ -156,11 +156,8 @@ class _Face:
         if self.widget is not None:
             # The empty text keeps GitHub and nbconvert from saying twice what the twin says.
             display({"text/plain": "", WIDGET: self.view_of_widget()}, raw=True)
-        first = self._display_id is None
         self._display_id = self._display_id or uuid.uuid4().hex
         display(self._twin(), raw=True, display_id=self._display_id)
-        if first:
-            self._throttle.ask()
 
     def _twin(self) -> dict[str, Any]:
         beside = self.widget.model_id if self.widget else None

@@ -6,6 +6,7 @@ never slows a job. A click is handed to a worker thread, and what goes wrong the
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import weakref
@@ -178,13 +179,9 @@ class JobWidget:
         Args:
             sentence: Plain text; parts in backticks are shown as code.
         """
-        said = "".join(
-            f"<code>{escape(part, _PROBLEM)}</code>" if odd % 2 else escape(part, _PROBLEM) + " "
-            for odd, part in enumerate(sentence.split("`"))
-        )
+        said = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(sentence, _PROBLEM))
         with self._lock:
-            self._hint.value = f'<p class="bf-text bf-note">{said}</p>' if sentence else ""
-            _show(self._hint, bool(sentence))
+            _set(self._hint, f'<p class="bf-text bf-note">{said}</p>' if sentence else "")
 
     def close(self) -> None:
         """Stop looking and take the widget off the page."""

@@ -30,6 +30,7 @@ STATES: dict[JobState, StateFace] = {
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"))
 _SPANS = ((1.0, "s"), (60.0, "min"), (3600.0, "h"))
 _EXACT_BELOW = 10_000_000
+_ROUNDS_UP = 0.9995  # from here on three figures are those of the next unit
 _DAY = 86_400
 
 
@@ -50,8 +51,10 @@ def short_count(number: int) -> str:
     """
     if abs(number) < _EXACT_BELOW:
         return count(number)
-    scale, letter = next(u for u in _UNITS if abs(number) >= u[0])
-    return f"{number / scale:,.3g} {letter}" if abs(number) < scale * 1000 else f"{number:.2e}"
+    for scale, letter in _UNITS:
+        if _ROUNDS_UP * scale <= abs(number) < _ROUNDS_UP * scale * 1000:
+            return f"{number / scale:.3g} {letter}"
+    return f"{number:.2e}"
 
 
 def duration(seconds: float) -> str:
@@ -90,11 +93,12 @@ def dollars(amount: Decimal) -> str:
     """
     if not amount.is_finite():
         return "price unknown"
-    if amount == 0 or abs(amount) >= Decimal("0.1"):
-        return f"${amount:,.2f}"
-    if abs(amount) < Decimal("0.000001"):
+    if 0 < abs(amount) < Decimal("0.000001"):
         return "< $0.000001"
-    return f"${round(amount, 1 - amount.adjusted()):f}"
+    two_figures = round(amount, 1 - amount.adjusted())
+    if amount == 0 or abs(two_figures) >= Decimal("0.1"):
+        return f"${amount:,.2f}"
+    return f"${two_figures:f}"
 
 
 def cost(view: JobView) -> str:

@@ -13,9 +13,11 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import polars as pl
 
 from batchframe.errors import InputError
@@ -67,14 +69,14 @@ class Request:
 
 @dataclass
 class Staged:
-    """A request written down: its folder, its parts, its fingerprint, its estimates by model."""
+    """A request written down: its folder, its parts, its fingerprint, some bodies of each model."""
 
     folder: Path
     parts: list[PartSize]
     total: int
     unsent: int
     fingerprint: str
-    estimates: dict[str, Estimate]
+    samples: dict[str, list[str]]
     stored: tuple[str, ...]
 
     def discard(self) -> None:
@@ -110,7 +112,7 @@ def _stage(folder: Path, request: Request) -> Staged:
     )
     limits = _LimitsByModel(recipe)
     writer = PartWriter(folder, limits)
-    samples: dict[str, list[Any]] = {}
+    samples: dict[str, list[str]] = {}
     total = 0
     for chunk in _observed(chunks(request.frame, recipe), limits, samples):
         total += chunk.height
@@ -118,15 +120,8 @@ def _stage(folder: Path, request: Request) -> Staged:
         writer.write(chunk)
     parts = writer.close()
     stored = _store_frame(request.frame, folder / FRAME_FILE)
-    sizes: dict[str, int] = {}
-    for part in parts:
-        sizes[part.model] = sizes.get(part.model, 0) + part.rows
-    estimates = {
-        model: _estimate(model, samples.get(model, []), rows, request)
-        for model, rows in sizes.items()
-    }
     return Staged(
-        folder, parts, total, writer.unsent, fingerprint.hexdigest(), estimates, tuple(stored)
+        folder, parts, total, writer.unsent, fingerprint.hexdigest(), samples, tuple(stored)
     )
 
 
@@ -146,7 +141,7 @@ class _LimitsByModel(dict[str, Limits]):
 
 
 def _observed(
-    requests: Iterable[pl.DataFrame], limits: Mapping[str, Limits], samples: dict[str, list[Any]]
+    requests: Iterable[pl.DataFrame], limits: Mapping[str, Limits], samples: dict[str, list[str]]
 ) -> Iterator[pl.DataFrame]:
     """Let chunks pass, checking their models and keeping some bodies for the estimate."""
     for chunk in requests:
@@ -157,22 +152,6 @@ def _observed(
         for model, body in sent.gather_every(step).select("model", "body").iter_rows():
             samples.setdefault(model, []).append(body)
         yield chunk
-
-
-def _estimate(model: str, bodies: list[str], rows: int, request: Request) -> Estimate:
-    import orjson  # noqa: PLC0415 - only where there is something to estimate
-
-    ref = model_ref(model)
-    native = is_native(ref, request.mode)
-    cap = request.parameters.get("max_completion_tokens", request.parameters.get("max_tokens"))
-    return estimate(
-        [orjson.loads(body) for body in bodies],
-        rows,
-        ref,
-        batch=native,
-        max_tokens=cap if isinstance(cap, int) else None,
-        rates=rates_for(ref, batch=native, overrides=request.memory.prices),
-    )
 
 
 def is_native(ref: ModelRef, mode: Mode) -> bool:
@@ -285,10 +264,32 @@ class Plan:
         """The provider-side batches."""
         return self.staged.parts
 
+    @cached_property
+    def estimates(self) -> dict[str, Estimate]:
+        """The estimate of each model; computed when it is first asked for: counting takes a second."""
+        sizes: dict[str, int] = {}
+        for part in self.staged.parts:
+            sizes[part.model] = sizes.get(part.model, 0) + part.rows
+        return {model: self._estimate(model, rows) for model, rows in sizes.items()}
+
+    def _estimate(self, model: str, rows: int) -> Estimate:
+        ref = model_ref(model)
+        native = is_native(ref, self.request.mode)
+        given = self.request.parameters
+        cap = given.get("max_completion_tokens", given.get("max_tokens"))
+        return estimate(
+            [orjson.loads(body) for body in self.staged.samples[model]],
+            rows,
+            ref,
+            batch=native,
+            max_tokens=cap if isinstance(cap, int) else None,
+            rates=rates_for(ref, batch=native, overrides=self.request.memory.prices),
+        )
+
     @property
     def estimate(self) -> Estimate:
         """Tokens and dollars of the whole job, each as (low, likely, high); None: unknown."""
-        return combine(list(self.staged.estimates.values()))
+        return combine(list(self.estimates.values()))
 
     def check(self) -> None:
         """Raise what stands in the way of submitting.
@@ -296,7 +297,7 @@ class Plan:
         Raises:
             BudgetError: The high end of the estimate exceeds the budget, or a price is unknown.
         """
-        if self.request.budget_usd is not None and self.staged.estimates:
+        if self.request.budget_usd is not None and self.staged.parts:
             budget(self.estimate, self.request.budget_usd)
 
     @property
@@ -316,22 +317,20 @@ class Plan:
             found.append(
                 f"{self.staged.unsent} rows will not be sent; requests() says why in its error column"
             )
-        for model in self.staged.estimates:
+        for model in self.staged.samples:
             ref = model_ref(model)
             managed = self.request.mode == "batch" and not is_native(ref, self.request.mode)
             if managed and ref.provider != "local":
                 found.append(
-                    f"{ref.provider} has no batch API: the rows are sent one by one, at the "
-                    "ordinary price"
+                    f"{ref.provider} has no batch API: rows are sent one by one, at the ordinary price"
                 )
         return tuple(found)
 
     def __repr__(self) -> str:
-        lines = [
-            f"Plan: {self.rows} rows, {self.rows - self.staged.unsent} to send in "
-            f"{len(self.parts)} part{'s' if len(self.parts) != 1 else ''}, mode {self.request.mode}"
-        ]
-        lines += [f"  {model}: {one}" for model, one in self.staged.estimates.items()]
+        count, sent = len(self.parts), self.rows - self.staged.unsent
+        head = f"Plan: {self.rows} rows, {sent} to send in {count} part{'s' * (count != 1)}"
+        lines = [f"{head}, mode {self.request.mode}"]
+        lines += [f"  {model}: {one}" for model, one in self.estimates.items()]
         lines += [f"  warning: {text}" for text in self.warnings]
         lines += [f"  refused: {text}" for text in self.refusals]
         return "\n".join(lines)

@@ -95,14 +95,8 @@ def estimate(
     Raises:
         InputError: The sample is empty or larger than the job.
     """
-    sampled = len(bodies_sample)
-    if sampled > total_rows or (total_rows and not sampled):
-        raise InputError(
-            f"An estimate for {total_rows} rows needs between 1 and {total_rows} sample bodies, "
-            f"and {sampled} were given."
-        )
-    if rates is None:
-        rates = rates_for(model, batch=batch)
+    sampled = _check_sample(len(bodies_sample), total_rows)
+    rates = rates or rates_for(model, batch=batch)
     tokenizer = tokenizer_for(model)
     requests = _with_schema(bodies_sample, model, response_schema)
     inputs = [_input(request, tokenizer) for request in requests]
@@ -183,6 +177,15 @@ def budget(estimate: Estimate, budget_usd: Decimal | float | str) -> None:
 
 
 # --- one row
+
+
+def _check_sample(sampled: int, total: int) -> int:
+    if sampled > total or (total and not sampled):
+        raise InputError(
+            f"An estimate for {total} rows needs between 1 and {total} sample bodies, "
+            f"and {sampled} were given."
+        )
+    return sampled
 
 
 def _with_schema(

@@ -30,8 +30,8 @@ LIMITS = Limits(requests=50_000, bytes=200_000_000, source="OpenAI's, copied", a
 
 
 def echo(body: dict[str, Any]) -> str:
-    """Answer with the last message's text."""
-    content = body["messages"][-1]["content"]
+    """Answer with the last message's text, or the text to embed."""
+    content = body["input"] if "input" in body else body["messages"][-1]["content"]
     return content if isinstance(content, str) else json.dumps(content)
 
 
@@ -138,7 +138,7 @@ class Fake:
         state = self._read(ticket.data["batch"])
         state["polls"] += 1
         self._write(ticket.data["batch"], state)
-        total = sum(1 for _ in (self.folder / state["input"]).open("rb"))
+        total = len(self._requests(state))
         if state["cancelled"] or state["polls"] > self.polls:
             failed = self.end == "failed"
             message = "the fake was told to fail" if failed else None
@@ -151,7 +151,7 @@ class Fake:
         if self.end == "failed":
             return []
         state = self._read(ticket.data["batch"])
-        requests = [json.loads(line) for line in (self.folder / state["input"]).open("rb")]
+        requests = [json.loads(line) for line in self._requests(state)]
         reach = len(requests)
         if self.end == "expired" or state["cancelled"]:
             reach //= 2
@@ -178,6 +178,9 @@ class Fake:
         status = 400 if "error" in body else 200
         response = {"status_code": status, "request_id": "req-fake", "body": body}
         return json.dumps({**line, "response": response, "error": None}).encode()
+
+    def _requests(self, state: dict[str, Any]) -> list[bytes]:
+        return (self.folder / state["input"]).read_bytes().splitlines()
 
     def _read(self, batch: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.folder / batch / "state.json").read_text())

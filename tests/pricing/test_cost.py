@@ -285,6 +285,20 @@ def test_sane_rows_are_priced_alike_and_their_parts_add_up(lines):
         assert Fraction(cost["cost"]) == sum(n * Fraction(rate or 0) for n, rate in paid)
 
 
+def test_a_frame_steps_up_where_its_rows_do():
+    """At the step's start still the short rate, one token later the long one."""
+    sizes = [20, 21, 50, 51, 272_000, 272_001]
+    frame = pl.DataFrame(
+        [
+            {"model": model, "input_tokens": size, "output_tokens": 1, "cached_tokens": 1}
+            for model in RATES
+            for size in sizes
+        ],
+        schema=SCHEMA,
+    )
+    assert_frame_equal(cost_columns(frame, RATES), one_by_one(frame), check_exact=True)
+
+
 def test_columns_a_provider_does_not_count_may_be_missing():
     """Nothing cached, nothing written, nothing reasoned."""
     frame = pl.DataFrame({"model": ["m"], "input_tokens": [10], "output_tokens": [1]})

@@ -212,6 +212,19 @@ def test_a_sample_is_scaled_with_a_range_that_shrinks_as_it_grows():
     assert many[0] <= truth[1] <= many[2]
 
 
+def test_what_was_seen_is_the_least_and_money_follows_the_tokens():
+    """Two very different rows of three: the spread is wide, and only input is sampled."""
+    rows = [chat("hi"), chat("word " * 1000)]
+    seen = estimate(rows, 2, GPT, batch=True, rates=RATES, max_tokens=1)
+    found = estimate(rows, 3, GPT, batch=True, rates=RATES, max_tokens=1)
+    assert found.input_tokens[0] >= seen.input_tokens[0]
+    assert found.input_tokens[2] > 2 * seen.input_tokens[2]
+    for end in (0, 1, 2):
+        # 1 USD per million in, 2 out; rounded to the microdollar
+        paid = D(found.input_tokens[end] + 2 * found.output_tokens[end]) / 1_000_000
+        assert abs(found.cost_usd[end] - paid) <= D("0.000002")
+
+
 def test_one_row_of_many_is_half_to_twice():
     """A single row says nothing of the spread."""
     low, mid, high = estimate([chat("word " * 500)], 1000, GPT, batch=True).input_tokens
