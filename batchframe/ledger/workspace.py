@@ -74,13 +74,13 @@ class Workspace:
         return self.folder("staging", uuid.uuid4().hex)
 
     def __enter__(self) -> Self:
-        """Make this the current workspace for the block."""
-        _STACK.append(self)
+        """Begin a block; `workspace(path)` has chosen this folder already."""
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Go back to the workspace before."""
-        _STACK.remove(self)
+        """Go back to the workspace that was chosen before."""
+        last = len(_STACK) - 1 - _STACK[::-1].index(self)
+        del _STACK[last]
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
     if path is None:
         return current()
     chosen = opened(Path(path))
-    _STACK[:] = [chosen]
+    _STACK.append(chosen)
     return chosen
 
 
