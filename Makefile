@@ -17,7 +17,6 @@ help:  ## list the commands
 
 .venv/model: .venv/ready
 	$(BIN)/batchframe local pull smollm2
-	$(BIN)/batchframe local pull e5-small
 	@touch $@
 
 demo: .venv/model  ## install, run the quickstart on the local model, write build/quickstart.html

@@ -90,7 +90,17 @@ CONFIG = [
 ]
 """The same for a model's `model_config`."""
 
-_UNREACHABLE = "a field whose alias is a path (AliasPath)"
+_UNREACHABLE = {
+    "kind": "unsupported",
+    "what": "a field whose alias is a path (AliasPath)",
+    "write": "Write a plain alias.",
+}
+
+_SHARED = {
+    "kind": "unsupported",
+    "what": "an alias that two fields share",
+    "write": "Give each field its own.",
+}
 
 
 def contract_of(adapter: TypeAdapter[Any]) -> Json:
@@ -136,7 +146,7 @@ class _Annotated(GenerateJsonSchema):
     def build_schema_type_to_method(self) -> dict[Any, Callable[[Any], Json]]:
         methods: dict[Any, Callable[[Any], Json]] = {**super().build_schema_type_to_method()}
         return methods | {
-            # Not every pydantic has every kind: a NamedTuple was a `call` until 2.13.
+            # Not every pydantic has every kind: a NamedTuple is a `call` in older ones.
             kind: _noted(methods[kind])
             for kind in NOTED
             if kind in methods
@@ -160,8 +170,11 @@ class _Annotated(GenerateJsonSchema):
         return _named(super().model_fields_schema(schema), list(schema["fields"].items()))
 
     def dataclass_args_schema(self, schema: Any) -> Json:
-        fields = [(field["name"], field) for field in schema["fields"]]
-        return _named(super().dataclass_args_schema(schema), fields)
+        # A field that no caller may give (`init=False`) is none to ask a model for.
+        asked = [field for field in schema["fields"] if field.get("init", True)]
+        given: Any = {**schema, "fields": asked}
+        made = super().dataclass_args_schema(given)
+        return _named(made, [(field["name"], field) for field in asked])
 
 
 def _noted(method: Callable[[Any], Json]) -> Callable[[Any], Json]:
@@ -183,18 +196,21 @@ def _configured(made: Json, schema: Mapping[str, Any]) -> Json:
 
 def _named(made: Json, fields: Iterable[tuple[str, Mapping[str, Any]]]) -> Json:
     """Note which field each property stands for, and every other key that leads to it."""
-    properties: Json = {}
+    properties: Json = dict(made.get("properties", {}))
     known: Json = {}
-    for (key, node), (name, field) in zip(made.get("properties", {}).items(), fields, strict=True):
+    for name, field in fields:
         alias = field.get("validation_alias", name)
         paths = [[alias]] if isinstance(alias, str) else alias
         if not isinstance(paths[0], list):
             paths = [paths]  # an AliasPath alone
-        properties[key] = node
-        if [key] not in paths:
-            properties[key] = {NOTE: {"kind": "unsupported", "what": _UNREACHABLE}}
-        elif len(paths) > 1:
-            known[key] = {"name": name, "paths": paths}
-        elif key != name:
-            known[key] = {"name": name}
-    return {**made, "properties": properties, NOTE: {"fields": known}}
+        plain = [path[0] for path in paths if len(path) == 1]
+        key = plain[0] if plain and plain[0] in properties else name
+        if key not in properties:
+            continue  # SkipJsonSchema: nobody is asked for it
+        if key in known:
+            properties[key] = {NOTE: _SHARED}
+        elif not plain:
+            properties[key] = {NOTE: _UNREACHABLE}
+        known[key] = {"name": name, **({"paths": paths} if len(paths) > 1 else {})}
+    told = {key: field for key, field in known.items() if field != {"name": key}}
+    return {**made, "properties": properties, NOTE: {"fields": told}}

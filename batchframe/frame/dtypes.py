@@ -161,7 +161,7 @@ class _Walk:
 
     def leaf(self, node: Json, path: str) -> pl.DataType:
         facts = note(node)
-        kind, written = facts.get("kind"), node.get("type")
+        kind, written = facts.get("kind"), str(node.get("type", "any"))
         if kind == "datetime":
             return pl.Datetime("us", None if facts.get("tz_constraint") == "naive" else "UTC")
         if node.get("format") == "password":
@@ -173,8 +173,8 @@ class _Walk:
             raise self.refuse(path, shown, "Write str and convert it afterwards.")
         if kind is None and written in _TYPES:
             return _TYPES[written]
-        what, write = _REFUSED.get(kind or written or "any", _REFUSED["unsupported"])
-        raise self.refuse(path, facts.get("what", what), write)
+        what, write = _REFUSED.get(kind or written, _REFUSED["unsupported"])
+        raise self.refuse(path, facts.get("what", what), facts.get("write", write))
 
     def places(self, node: Json, path: str) -> int:
         places: int = note(node).get("decimal_places", DECIMAL_PLACES)

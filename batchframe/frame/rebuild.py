@@ -129,19 +129,13 @@ class _Builder:
         return self.plain(node, "Answer")
 
     def plain(self, node: Json, name: str) -> Any:
-        if note(node).get("kind") == "decimal":
-            return self.leaf(node)
-        if node.get("format") in _PATHS:
-            return Path
-        if "anyOf" in node or "oneOf" in node:
-            return self.union(node)
+        if note(node).get("kind") != "decimal" and ("anyOf" in node or "oneOf" in node):
+            return Path if node.get("format") in _PATHS else self.union(node)
         if "enum" in node or "const" in node:
             return _closed(node, name)
         if "properties" in node:
             return self.model(node, name)
-        if node.get("type") == "array":
-            return self.array(node)
-        return self.leaf(node)
+        return self.array(node) if node.get("type") == "array" else self.leaf(node)
 
     def model(self, node: Json, name: str) -> Any:
         names, required = field_names(node), node.get("required", [])

@@ -31,6 +31,7 @@ VERSION = 1
 _NO_SCHEMA = (
     PydanticUserError,
     PydanticInvalidForJsonSchema,
+    PydanticUndefinedAnnotation,
     SchemaError,
 )
 """What pydantic raises for a class it cannot describe."""
@@ -67,20 +68,15 @@ class ResponseSchema:
         try:
             adapter = TypeAdapter[Any](model)
             contract = contract_of(adapter)
-        except PydanticUndefinedAnnotation as error:
-            raise ResponseModelError(
-                f"response_model {name} names the type {error.name!r}, which is not defined. "
-                "Define it at the top level of the module or notebook, before this call."
-            ) from error
         except _NO_SCHEMA as error:
-            said = str(error).splitlines()[0]
-            raise ResponseModelError(
-                f"response_model {name} has no JSON schema: {said}"
-            ) from error
+            raise _undescribed(name, error) from error
         dtype = struct_type(contract, name)
-        made = cls(name, strict_schema(contract), dtype, contract, adapter.validator)
-        # Proven now, before anything is paid: another process must be able to read the answers.
-        cls.from_json(made.to_json())
+        try:
+            made = cls(name, strict_schema(contract), dtype, contract, adapter.validator)
+            # Proven now, before anything is paid: another process must be able to read the answers.
+            cls.from_json(made.to_json())
+        except Exception as error:
+            raise _undescribed(name, error) from error
         return made
 
     def to_json(self) -> Json:
@@ -141,6 +137,18 @@ def response_format(schema: ResponseSchema) -> Json:
         "type": "json_schema",
         "json_schema": {"name": schema.name, "strict": True, "schema": schema.schema},
     }
+
+
+def _undescribed(name: str, error: Exception) -> ResponseModelError:
+    """Say in our words why pydantic cannot describe a class."""
+    if getattr(error, "code", "") in ("class-not-fully-defined", "undefined-annotation"):
+        return ResponseModelError(
+            f"response_model {name} names a type that is not defined. Define that type before this "
+            "call, at the top level of the module or notebook."
+        )
+    return ResponseModelError(
+        f"response_model {name} has no JSON schema: {str(error).splitlines()[0]}"
+    )
 
 
 def _checked_name(model: Any) -> str:

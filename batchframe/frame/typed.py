@@ -30,7 +30,6 @@ _TEXTUAL = (
     AnyUrl,
     Url,
     MultiHostUrl,
-    PurePath,
     ipaddress.IPv4Address,
     ipaddress.IPv6Address,
     ipaddress.IPv4Network,
@@ -248,6 +247,8 @@ def _article(value: Any) -> str:
 
 
 def _text(value: Any, dtype: pl.DataType) -> str:
+    if isinstance(value, PurePath):
+        return value.as_posix()  # the same column on every system
     if isinstance(value, (str, *_TEXTUAL)):
         return str(value)
     raise _misfit(value, dtype)

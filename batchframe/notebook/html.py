@@ -52,7 +52,9 @@ def facts(view: JobView, *, now: float | None = None) -> str:
     known = (
         f"{words.count(view.done)}/{words.count(view.total)} ({words.percent(view)} %)",
         f"{words.count(view.failed)} failed" if view.failed else "",
-        f"parts {words.count(view.parts_done)}/{words.count(view.parts_total)}" if view.parts_total > 1 else "",
+        f"parts {words.count(view.parts_done)}/{words.count(view.parts_total)}"
+        if view.parts_total > 1
+        else "",
         _speed(view),
         _time_in_text(view, time.time() if now is None else now),
         _tokens_in_text(view),
@@ -198,7 +200,9 @@ def _figures(view: JobView, now: float) -> list[tuple[str, str, str]]:
         (
             "parts",
             "Parts",
-            f"{words.count(view.parts_done)} of {words.count(view.parts_total)}" if view.parts_total > 1 else "",
+            f"{words.count(view.parts_done)} of {words.count(view.parts_total)}"
+            if view.parts_total > 1
+            else "",
         ),
         ("speed", "Speed", _speed(view)),
         ("time", "Elapsed" if running else "Took", "" if took is None else words.duration(took)),

@@ -152,13 +152,25 @@ class _Pump:
             while not self._kernel.msg_queue.empty():
                 item = self._kernel.msg_queue.get_nowait()
                 if self._kind(item) in _COMMS:
-                    *_, dispatch, args = item
-                    asyncio.get_event_loop().run_until_complete(dispatch(*args))
+                    self._run(item)
                 else:
                     self._kept.append(item)
         except Exception:  # noqa: BLE001 - waiting for a paid job must not end because of a button
             self._broken = True
             _tell_widgets(HINT)
+
+    def _run(self, item: Any) -> None:
+        """Dispatch one message, then let the kernel go on answering the cell that waits.
+
+        The kernel has one place for "whose message is this?"; a cell that ends under the click's
+        name is shown as running for ever.
+        """
+        ident, parent = self._kernel._parent_ident["shell"], self._kernel.get_parent("shell")  # noqa: SLF001 - guarded by tick
+        *_, dispatch, args = item
+        try:
+            asyncio.get_event_loop().run_until_complete(dispatch(*args))
+        finally:
+            self._kernel.set_parent(ident, parent, channel="shell")
 
     def give_back(self) -> None:
         """Put back what was kept, in its order, before anything that has come since."""

@@ -308,7 +308,9 @@ class Job:
             following.follow(self._workspace, self._id, drive=False)
 
     def _subscribe(self, observer: Callable[[JobView], None]) -> Callable[[], None]:
-        return EVENTS.subscribe(self._id, observer)
+        unsubscribe = EVENTS.subscribe(self._id, observer)
+        observer(self.view)  # what happened between the caller's look and now
+        return unsubscribe
 
     def _look(self) -> JobView:
         return self.view

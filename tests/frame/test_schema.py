@@ -21,6 +21,7 @@ import pydantic
 import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic.json_schema import SkipJsonSchema
 from typing_extensions import TypedDict
 
 from batchframe.errors import LedgerVersionError, ResponseModelError
@@ -203,7 +204,7 @@ def test_times_without_an_offset_are_asked_for_without_one() -> None:
         (ipaddress.IPv4Address, pl.String()),
         (Path, pl.String()),
         (Literal["b", "a"], pl.Enum(["b", "a"])),
-        (Literal["a", None], pl.Enum(["a"])),
+        (Literal["a", None], pl.Enum(["a"])),  # noqa: PYI061 - users write this too
         (Tone, pl.Enum(["warm", "cold"])),
         (Tone | Literal["new"], pl.Enum(["warm", "cold", "new"])),
         (Tone | str, pl.String()),
@@ -347,3 +348,39 @@ def test_json_of_a_newer_batchframe_is_refused_with_the_line_to_type() -> None:
         "This job's response model was saved by a newer batchframe (form 2; this one reads up to "
         "1). Type: pip install --upgrade batchframe"
     )
+
+
+def test_a_field_that_no_caller_may_give_is_not_asked_for() -> None:
+    """pydantic would refuse every answer that follows such a schema."""
+
+    @dataclasses.dataclass
+    class Counted:
+        a: int
+        made: int = dataclasses.field(init=False, default=1)
+
+    assert list(response_schema(Counted).schema["properties"]) == ["a"]
+
+
+def test_a_field_left_out_of_the_schema_is_no_column() -> None:
+    """`SkipJsonSchema` hides a field; the others keep their names."""
+
+    class Partly(BaseModel):
+        hidden: SkipJsonSchema[int] = 0
+        shown: str = Field(alias="Shown")
+
+    schema = response_schema(Partly)
+    assert list(schema.schema["properties"]) == ["Shown"]
+    assert parse(['{"Shown":"a"}'], schema).values.to_list() == [{"shown": "a"}]
+
+
+def test_a_model_that_goes_by_field_names_is_asked_by_field_names() -> None:
+    """With `validate_by_alias=False` pydantic reads no alias, so none is sent."""
+
+    class Named(BaseModel):
+        model_config = ConfigDict(validate_by_alias=False, validate_by_name=True)
+        x: int = Field(alias="X")
+
+    schema = response_schema(Named)
+    (key,) = schema.schema["properties"]
+    for reader in (schema, ResponseSchema.from_json(schema.to_json())):
+        assert parse([f'{{"{key}":1}}'], reader).values.to_list() == [{"x": 1}]

@@ -69,28 +69,38 @@ def refusal(model: object) -> str:
     [
         (
             int,
-            "response_model is the type int, not a pydantic model. Write "
-            "`class Answer(pydantic.BaseModel): value: int` and response_model=Answer",
+            (
+                "response_model is the type int, not a pydantic model. Write "
+                "`class Answer(pydantic.BaseModel): value: int` and response_model=Answer"
+            ),
         ),
         (
             list[Label],
-            "response_model is the type list[Label], not a pydantic model. Write "
-            "`class Answer(pydantic.BaseModel): value: list[Label]` and response_model=Answer",
+            (
+                "response_model is the type list[Label], not a pydantic model. Write "
+                "`class Answer(pydantic.BaseModel): value: list[Label]` and response_model=Answer"
+            ),
         ),
         (
             None,
-            "response_model is None, not a pydantic model. Write "
-            "`class Answer(pydantic.BaseModel): value: str` and response_model=Answer",
+            (
+                "response_model is None, not a pydantic model. Write "
+                "`class Answer(pydantic.BaseModel): value: str` and response_model=Answer"
+            ),
         ),
         (
             {"type": "object"},
-            "response_model is an instance of dict, not a pydantic model. Write "
-            "`class Answer(pydantic.BaseModel): value: str` and response_model=Answer",
+            (
+                "response_model is an instance of dict, not a pydantic model. Write "
+                "`class Answer(pydantic.BaseModel): value: str` and response_model=Answer"
+            ),
         ),
         (
             Numbers,
-            "response_model is the root model Numbers, not a pydantic model. Write "
-            "`class Answer(pydantic.BaseModel): items: list[str]` and response_model=Answer",
+            (
+                "response_model is the root model Numbers, not a pydantic model. Write "
+                "`class Answer(pydantic.BaseModel): items: list[str]` and response_model=Answer"
+            ),
         ),
         (
             Label(text="secret"),
@@ -102,13 +112,17 @@ def refusal(model: object) -> str:
         ),
         (
             Empty,
-            "response_model Empty is a model without fields, which a Polars column cannot hold. "
-            "Write at least one field.",
+            (
+                "response_model Empty is a model without fields, which a Polars column cannot hold. "
+                "Write at least one field."
+            ),
         ),
         (
             Node,
-            "response_model Node: `kids[]` is a model inside itself, which a Polars column cannot "
-            "hold. Write out as many levels as you need, or a list of items that name their parent.",
+            (
+                "response_model Node: `kids[]` is a model inside itself, which a Polars column cannot "
+                "hold. Write out as many levels as you need, or a list of items that name their parent."
+            ),
         ),
     ],
     ids=lambda value: "" if isinstance(value, str) else repr(value)[:20],
@@ -209,7 +223,16 @@ def test_a_field_reached_by_a_path_only_is_refused() -> None:
     )
     assert refusal(model) == (
         "response_model Deep: `x` is a field whose alias is a path (AliasPath), which a Polars "
-        "column cannot hold. Write a type that JSON has."
+        "column cannot hold. Write a plain alias."
+    )
+
+
+def test_two_fields_under_one_alias_are_refused() -> None:
+    """One property cannot become two columns."""
+    model = pydantic.create_model("Twin", x=(int, Field(alias="a")), y=(str, Field(alias="a")))
+    assert refusal(model) == (
+        "response_model Twin: `y` is an alias that two fields share, which a Polars column cannot "
+        "hold. Give each field its own."
     )
 
 
@@ -219,4 +242,27 @@ def test_a_class_that_pydantic_cannot_finish_is_refused_in_our_words() -> None:
     class Late(BaseModel):
         later: Nowhere  # type: ignore[name-defined] # noqa: F821 - the point of the test
 
-    assert refusal(Late).startswith("response_model Late has no JSON schema: ")
+    assert refusal(Late) == (
+        "response_model Late names a type that is not defined. Define that type before this call, "
+        "at the top level of the module or notebook."
+    )
+
+
+def test_a_class_that_could_not_be_rebuilt_is_refused_before_anything_is_paid() -> None:
+    """A later process must be able to read the answers, so it is tried at once."""
+
+    @dataclasses.dataclass
+    class Hidden:
+        _x: int
+
+    assert refusal(Hidden) == (
+        "response_model Hidden has no JSON schema: Fields must not use names with leading "
+        "underscores; e.g., use 'x' instead of '_x'."
+    )
+
+
+@pytest.mark.parametrize("written", [{}, {"type": ["string", "null"]}, {"type": "odd"}])
+def test_a_hand_written_schema_we_cannot_read_is_refused(written: dict[str, Any]) -> None:
+    """`WithJsonSchema` may say anything; only what the rooms below understand is let through."""
+    model = pydantic.create_model("Odd", x=(Annotated[str, pydantic.WithJsonSchema(written)], ...))
+    assert refusal(model).startswith("response_model Odd: `x` is a")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lab import jupyterlab
+from lab import jupyterlab, lab_server
 
-__all__ = ["jupyterlab"]
+__all__ = ["jupyterlab", "lab_server"]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -38,6 +39,7 @@ SETTINGS = {
     },
 }
 _START = 40.0
+_NUMBERS = itertools.count(1)
 
 
 def chromium() -> str | None:
@@ -120,27 +122,21 @@ class Lab:
         self.url = url
         self.folder = folder
         self.browser = browser
-        self._count = 0
 
     def open(self, cells: list[str], *, dark: bool = False) -> Notebook:
         """Write a notebook with these cells, open it, wait for its kernel."""
-        self._count += 1
-        path = self.folder / f"notebook{self._count}.ipynb"
+        path = self.folder / f"notebook{next(_NUMBERS)}.ipynb"
         path.write_text(json.dumps(notebook_of(cells)))
         return self.open_file(path, dark=dark)
 
     def open_file(self, path: Path, *, dark: bool = False) -> Notebook:
         """Open a notebook that lies in the server's folder, wait for its kernel."""
         theme = {"theme": "JupyterLab Dark" if dark else "JupyterLab Light"}
-        _settings(
-            self.folder, {"@jupyterlab/apputils-extension/themes.jupyterlab-settings": theme}
-        )
+        _settings(self.folder, {"@jupyterlab/apputils-extension/themes.jupyterlab-settings": theme})
         page = self.browser.new_page(viewport={"width": 1100, "height": 900})
         page.goto(f"{self.url}/lab/workspaces/{path.stem}/tree/{path.name}?token={TOKEN}")
         page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=30_000)
-        page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(
-            timeout=30_000
-        )
+        page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=30_000)
         notebook = Notebook(page, path, self.url)
         self._wait_for_kernel(notebook)
         return notebook
@@ -243,15 +239,27 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A JupyterLab and a browser, shared by the tests of a run; skips where there is no Chromium."""
+def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A running JupyterLab, shared by the tests of a run: its address and its folder."""
+    pytest.importorskip("jupyterlab", reason="jupyterlab is not installed")
+    folder = tmp_path_factory.mktemp("lab")
+    with server(folder) as url:
+        yield url, folder
+
+
+@pytest.fixture
+def jupyterlab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """A JupyterLab with a browser; skips where there is no Chromium.
+
+    The browser is a test's own: while playwright runs, the thread counts as one with a running
+    event loop, and `asyncio.run` in any other test would fail.
+    """
     executable = chromium()
     if executable is None:
         pytest.skip("no Chromium found: install it, or name one in BATCHFRAME_CHROMIUM")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    pytest.importorskip("jupyterlab", reason="jupyterlab is not installed")
-    folder = tmp_path_factory.mktemp("lab")
-    with server(folder) as url, playwright.sync_playwright() as driver:
+    url, folder = request.getfixturevalue("lab_server")
+    with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=executable, args=list(FLAGS))
         try:
             yield Lab(url, folder, browser)

@@ -22,7 +22,9 @@ def test_whatever_comes_in_what_goes_out_is_short_printable_and_encodable(text, 
     kinds = {unicodedata.category(char) for char in shown} - {"Cf"}
     assert len(shown) <= limit
     assert not kinds & {"Cc", "Cs", "Zl", "Zp"}
-    assert not set("\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\ufeff") & set(shown)
+    assert not set("\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\ufeff") & set(
+        shown
+    )
     shown.encode()
 
 
@@ -48,7 +50,7 @@ def test_escaped_text_holds_no_tag_but_ours_and_no_formula(text):
         ("a\u202ecod.exe", "acod.exe"),
         ("\ud800", "\ufffd"),
         ("a" + "\u0301" * 50, "a" + "\u0301" * 3),
-        ("👩\u200d🔬 می\u200cخواهم", "👩\u200d🔬 می\u200cخواهم"),
+        ("👩\u200d🔬 क\u094d\u200dष", "👩\u200d🔬 क\u094d\u200dष"),
     ],
 )
 def test_each_known_trick_is_taken_out_and_honest_text_stays(raw, shown):

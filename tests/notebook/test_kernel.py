@@ -98,6 +98,8 @@ def page():
         client.stop_channels()
         kernel.shutdown_kernel(now=True)
         kernel.cleanup_resources()
+        # jupyter_client keeps an event loop for its blocking calls and leaves it open.
+        pytest.importorskip("jupyter_core.utils").ensure_event_loop().close()
 
 
 def blocked_cell(page: Client, code: str) -> str:
@@ -222,6 +224,7 @@ def old_kernel(kinds):
     ran = []
 
     async def dispatch(message):
+        kernel.parent = {"header": message}
         ran.append(message)
 
     session = SimpleNamespace(
@@ -233,6 +236,9 @@ def old_kernel(kinds):
     kernel = SimpleNamespace(
         msg_queue=queue, shell_stream=stream, session=session, do_one_iteration=None
     )
+    kernel._parent_ident, kernel.parent = {"shell": b"cell"}, {"header": "cell"}
+    kernel.get_parent = lambda channel: kernel.parent
+    kernel.set_parent = lambda ident, parent, channel: setattr(kernel, "parent", parent)
     return kernel, ran
 
 
@@ -246,6 +252,7 @@ def test_an_old_kernel_runs_widget_messages_and_keeps_the_rest_in_order(monkeypa
     pump = module._Pump(kernel)
     pump.tick()
     assert ran == ["comm_msg", "comm_close"]
+    assert kernel.parent == {"header": "cell"}
     kernel.msg_queue.put_nowait((9, None, ("is_complete_request",)))
     pump.give_back()
     left = [args[0] for _, _, args in kernel.msg_queue.items]

@@ -31,7 +31,7 @@ def test_many_wishes_are_few_runs_and_the_last_is_heard():
 def test_the_first_wish_is_granted_at_once():
     """Nobody waits for a picture that was never drawn."""
     ran = threading.Event()
-    Throttle(lambda: ran.set(), 60.0).ask()
+    Throttle(ran.set, 60.0).ask()
     assert ran.wait(1.0)
 
 
