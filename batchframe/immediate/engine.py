@@ -20,7 +20,6 @@ from typing import Any
 
 import orjson
 
-from batchframe import __version__
 from batchframe.errors import InputError
 from batchframe.immediate import outcome as write
 from batchframe.immediate import wire as wires
@@ -219,7 +218,7 @@ class _Run:
     def __post_init__(self) -> None:
         self._headers = {
             "content-type": "application/json",
-            "user-agent": f"batchframe/{__version__}",  # some edges refuse a request without one
+            "user-agent": "batchframe",  # some edges refuse a request without one
             **{name.lower(): value for name, value in self.connection.headers.items()},
         }
         self._halt = asyncio.Event()  # no new tries: cancelled, or stopped by a common cause
@@ -265,7 +264,11 @@ class _Run:
             row = await self.feed.next()
             if row is None:
                 return
-            await self._ask(row)
+            try:
+                await self._ask(row)
+            except (KeyboardInterrupt, SystemExit) as interrupt:
+                # Out of a task these leave the loop at once, and nothing would be closed.
+                raise _InterruptError(interrupt) from None
 
     async def _ask(self, row: Row) -> None:
         """Try a row until it has an outcome, or the run halts: then it is left as it was."""
@@ -402,8 +405,16 @@ async def _ended(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+class _InterruptError(Exception):
+    """Carries an interrupt out of a worker to where the run can end in order."""
+
+    def __init__(self, interrupt: BaseException) -> None:
+        super().__init__(interrupt)
+        self.interrupt = interrupt
+
+
 def _first(error: BaseException) -> BaseException:
     """Unwrap what a task group wraps: the first failure is the cause of the others."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return error
+    return error.interrupt if isinstance(error, _InterruptError) else error

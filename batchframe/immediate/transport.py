@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
 from urllib.parse import urlsplit
 
@@ -158,6 +159,7 @@ class PyreqwestTransport:
         return self._clients[direct]
 
 
+@lru_cache(maxsize=16)  # a run has one address, asked about at every request
 def is_loopback(url: str) -> bool:
     """Whether an address is this machine's own, by its look."""
     host = urlsplit(url).hostname or ""

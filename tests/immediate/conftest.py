@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,12 @@ def line(custom_id: str, **body: Any) -> bytes:
     }
     wire = {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
     return json.dumps(wire, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what the server's thread brings about."""
+    while not holds():  # noqa: ASYNC110 - the other thread knows no event of this loop
+        await asyncio.sleep(0.01)
 
 
 @dataclass

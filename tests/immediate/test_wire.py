@@ -41,9 +41,10 @@ def test_a_body_is_the_bytes_that_stand_in_the_line(
 
 def test_our_own_lines_and_any_others_are_read_alike() -> None:
     """The quick way and the careful way agree, also where the quick one must give up."""
-    usual = b'{"custom_id":"a","method":"POST","url":"/v1/x","body":{"k":1.0}}\n'
-    more = b'{"custom_id":"a","method":"POST","url":"/v1/x","body":{"k":1.0},"z":{"k":2}}\n'
-    assert wire.parse(usual) == wire.parse(more) == wire.Row("a", "/v1/x", b'{"k":1.0}')
+    body = b'{ "k":1.50E+2,"u":"\\u00e9\xc3\xa9", "k": "}}" }'
+    usual = b'{"custom_id":"a","method":"POST","url":"/v1/x","body":' + body + b"}\n"
+    more = usual.removesuffix(b"}\n") + b',"z":{"k":2}}\n'
+    assert wire.parse(usual) == wire.parse(more) == wire.Row("a", "/v1/x", body)
 
 
 @pytest.mark.parametrize(
