@@ -291,7 +291,7 @@ def preview(
 def compare(
     frame: Frame,
     *,
-    models: Sequence[str] | str,
+    models: Sequence[str] | Mapping[str, str] | str,
     scorers: Mapping[str, pl.Expr],
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     confidence: float = 0.95,
@@ -302,7 +302,7 @@ def compare(
 
     Args:
         frame: A DataFrame or LazyFrame with the gold answers beside the questions.
-        models: `provider/model` names.
+        models: `provider/model` names, or label -> name.
         scorers: Name -> expression over the result frame that gives a score per row.
         variants: Name -> options of `submit` that differ, such as `prompt` or `response_model`.
         confidence: Of the intervals.
@@ -315,9 +315,13 @@ def compare(
     from batchframe.evals.compare import compare as comparing  # noqa: PLC0415
 
     eager = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
-    chosen = [models] if isinstance(models, str) else list(models)
+    chosen = [models] if isinstance(models, str) else models
+
+    def ask(one: pl.DataFrame, /, **its_own: Any) -> Job:
+        return submit(one, **its_own)
+
     return comparing(
-        eager, models=chosen, variants=variants, scorers=scorers, submit=submit,
+        eager, models=chosen, variants=variants, scorers=scorers, submit=ask,
         confidence=confidence, baseline=baseline, **options,
     )  # fmt: skip
 

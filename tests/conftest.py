@@ -7,7 +7,7 @@ import socket
 import pytest
 
 _CONNECT = socket.socket.connect
-_LOCAL = ("127.", "::1", "localhost", "0.0.0.0")  # noqa: S104 - compared, not bound
+_LOCAL = ("127.", "::1", "localhost", "0.0.0.0")
 
 
 def _loopback_only(self, address):

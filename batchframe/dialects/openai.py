@@ -6,6 +6,9 @@ output file. Parameter names and shapes follow OpenAI's API reference as of 2026
 
 from __future__ import annotations
 
+import base64
+import math
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,7 +64,15 @@ RETRYABLE_CODES = frozenset(
 
 _RETRYABLE_STATUS = frozenset({0, 408, 409, 429})
 _SERVER_ERRORS = 500
+_NO_STATUS = 600
 _OK = range(200, 300)
+
+_LONGEST_CODE, _LONGEST_MESSAGE = 64, 2_000
+"""Characters of an error that are kept; the whole of it stays in the body."""
+
+_TEXTS = frozenset({"text", "output_text"})
+_OTHER_ANSWERS = ("tool_calls", "function_call", "audio")
+_NOTHING: Mapping[str, Any] = {}
 
 
 def check_parameters(
@@ -108,6 +119,9 @@ def line(custom_id: str, endpoint: Endpoint, body: Json) -> Json:
         custom_id: Our id, unique in the file.
         endpoint: Written as the line's `url`.
         body: The request body, `model` included.
+
+    >>> line("r0", Endpoint.EMBEDDINGS, {"model": "m", "input": "hi"})["url"]
+    '/v1/embeddings'
     """
     return {"custom_id": custom_id, "method": "POST", "url": endpoint.value, "body": body}
 
@@ -115,27 +129,31 @@ def line(custom_id: str, endpoint: Endpoint, body: Json) -> Json:
 def decode(line: Mapping[str, Any]) -> Reply:
     """Read one line of a batch output or error file, or of our journal, which has the same shape.
 
-    A row is answered only when `error` is null, the status is 2xx and the body holds no error:
+    A row is answered only when `error` is empty, the status is 2xx and the body holds no error:
     refused rows carry a null `error` and a 4xx body (seen at OpenAI, 2026-09). Whatever the line
     lacks, it becomes a row error; nothing is raised.
 
     Args:
         line: The parsed line; `custom_id` must be a string, the rest may be anything.
+
+    >>> body = {"choices": [{"message": {"content": "Yes."}, "finish_reason": "stop"}]}
+    >>> decode({"custom_id": "r0", "response": {"status_code": 200, "body": body}}).text
+    'Yes.'
     """
     custom_id = str(line.get("custom_id"))
     ours = _mapping(line.get("batchframe"))
     response = _mapping(line.get("response"))
     body = _mapping(response.get("body"))
-    attempts, latency = ours.get("attempts"), ours.get("latency")
     facts: dict[str, Any] = {
         "custom_id": custom_id,
-        "request_id": _text(response.get("request_id")) or _text(line.get("id")),
-        "attempts": attempts if isinstance(attempts, int) else None,
-        "latency": float(latency) if isinstance(latency, int | float) else None,
+        "request_id": _word(response.get("request_id")) or _word(line.get("id")),
+        "attempts": _count(ours.get("attempts")),
+        "latency": _seconds(ours.get("latency")),
     }
     error = _line_error(line, response, body)
     if error is not None:
-        return Reply(error=error, body=body or None, **facts)
+        # a refused row may have been paid for all the same
+        return Reply(error=error, body=body or None, usage=usage(body.get("usage")), **facts)
     if isinstance(body.get("data"), list):
         return _embedding(body, facts)
     return _chat(body, facts)
@@ -145,73 +163,118 @@ def _line_error(
     line: Mapping[str, Any], response: Mapping[str, Any], body: Mapping[str, Any]
 ) -> RowError | None:
     """Find the error of a line in any of the places where servers put it."""
-    raw = line.get("error")
     status = response.get("status_code")
-    status = status if isinstance(status, int) else None
-    if raw is None and body.get("error") is not None:
-        raw = body["error"]
-    if raw is not None:
+    status = status if type(status) is int else None
+    raw = line.get("error") or body.get("error")
+    if raw:
         return _row_error(raw, status)
     if status is not None and status not in _OK:
-        return _row_error({"message": f"HTTP status {status}"}, status)
+        # Mistral and vLLM put `message` or `detail` into the body itself
+        return _row_error({"message": f"HTTP status {status}", **body}, status)
     if not body:
         return RowError("invalid_body", "the answer has no body", retryable=True)
     return None
 
 
 def _row_error(raw: object, status: int | None) -> RowError:
-    """Bring an error of any shape (object, string, nested object) to a code and a message."""
+    """Bring an error of any shape (object, string, object in an object) to a code and a message."""
     found = _mapping(raw)
-    message = _text(found.get("message")) or (raw if isinstance(raw, str) else "") or ""
-    code = _text(found.get("code")) or _text(found.get("type")) or (str(status) if status else "")
-    code = code or "error"
+    while found.get("error") and not _word(found.get("code")):
+        raw = found["error"]
+        found = _mapping(raw)
+    message = (
+        raw if isinstance(raw, str) else _word(found.get("detail")) or _word(found.get("message"))
+    )
+    number = found.get("code")
+    if status is None and type(number) is int:
+        status = number
+    code = _word(number) or _word(found.get("type")) or (str(status) if status else "error")
     retryable = code in RETRYABLE_CODES or (
-        status is not None and (status in _RETRYABLE_STATUS or status >= _SERVER_ERRORS)
+        status is not None
+        and (status in _RETRYABLE_STATUS or _SERVER_ERRORS <= status < _NO_STATUS)
     )
     if code == "insufficient_quota":
         retryable = True  # the row is fine: it was the purse that was empty
-    return RowError(code, message, retryable)
+    return RowError(code[:_LONGEST_CODE], (message or "")[:_LONGEST_MESSAGE], retryable)
 
 
 def _chat(body: Mapping[str, Any], facts: Mapping[str, Any]) -> Reply:
     choices = body.get("choices")
     choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
     message = _mapping(choice.get("message"))
-    text = message.get("content")
-    text = text if isinstance(text, str) else None
-    finish = _text(choice.get("finish_reason"))
+    text = _content(message.get("content"))
+    finish = _word(choice.get("finish_reason"))
     error = None
     if not choice:
         error = RowError("invalid_body", "the answer holds no choices", retryable=True)
-    elif text is None and _text(message.get("refusal")):
-        error = RowError("refusal", str(message["refusal"]))
+    elif text is None:
+        error = _wordless(message, finish)
     return Reply(
         body=body, error=error, text=text, finish_reason=finish,
-        model=_text(body.get("model")), usage=usage(body.get("usage")), **facts,
+        model=_word(body.get("model")), usage=usage(body.get("usage")), **facts,
     )  # fmt: skip
+
+
+def _content(raw: object) -> str | None:
+    """Give a message's text; reasoning models at Mistral answer with a list of parts."""
+    if not isinstance(raw, list):
+        return raw if isinstance(raw, str) else None
+    said = [_mapping(part).get("text") for part in raw if _mapping(part).get("type") in _TEXTS]
+    return "".join(text for text in said if isinstance(text, str)) if said else None
+
+
+def _wordless(message: Mapping[str, Any], finish: str | None) -> RowError | None:
+    """Say why an answer has no text; a call of a tool needs none."""
+    refusal = _word(message.get("refusal"))
+    if refusal:
+        return RowError("refusal", refusal)
+    if finish == "content_filter":
+        return RowError("content_filter", "the provider's filter held the answer back")
+    if any(message.get(name) for name in _OTHER_ANSWERS):
+        return None
+    return RowError("empty_answer", f"the answer holds no text (finish_reason: {finish})")
 
 
 def _embedding(body: Mapping[str, Any], facts: Mapping[str, Any]) -> Reply:
     data = body["data"]
-    vector = _mapping(data[0]).get("embedding") if data else None
-    good = isinstance(vector, list) and all(type(v) in (float, int) for v in vector) and vector
-    error = None if good else RowError("invalid_body", "the answer holds no vector", retryable=True)
+    vector = _vector(_mapping(data[0]).get("embedding") if data else None)
+    error = None
+    if vector is None:
+        error = RowError("invalid_body", "the answer holds no vector", retryable=True)
     return Reply(
-        body=body, error=error, model=_text(body.get("model")), usage=usage(body.get("usage")),
-        embedding=tuple(float(v) for v in vector) if good and isinstance(vector, list) else None,
-        **facts,
+        body=body, error=error, model=_word(body.get("model")), usage=usage(body.get("usage")),
+        embedding=vector, **facts,
     )  # fmt: skip
 
 
+def _vector(raw: object) -> tuple[float, ...] | None:
+    """Read a vector: a list of numbers, or with `encoding_format="base64"` little-endian Float32."""
+    if isinstance(raw, str):
+        try:
+            packed = base64.b64decode(raw, validate=True)
+            return struct.unpack(f"<{len(packed) // 4}f", packed) or None
+        except (ValueError, struct.error):
+            return None
+    if not isinstance(raw, list) or not all(type(v) in (float, int) for v in raw):
+        return None
+    try:
+        return tuple(map(float, raw)) or None
+    except OverflowError:
+        return None
+
+
 def usage(raw: object) -> Usage:
-    """Read OpenAI's `usage` object; what is absent, negative or not a whole number is None."""
+    """Read OpenAI's `usage` object; what is absent, negative or not a whole number is None.
+
+    >>> usage({"prompt_tokens": 9, "completion_tokens": -1}).input
+    9
+    """
     found = _mapping(raw)
-    prompt, completion = _count(found.get("prompt_tokens")), _count(found.get("completion_tokens"))
     inside = _mapping(found.get("prompt_tokens_details"))
     outside = _mapping(found.get("completion_tokens_details"))
     return Usage(
-        input=prompt,
-        output=completion,
+        input=_count(found.get("prompt_tokens")),
+        output=_count(found.get("completion_tokens")),
         cached=_count(inside.get("cached_tokens")),
         reasoning=_count(outside.get("reasoning_tokens")),
         cache_write=_count(inside.get("cache_write_tokens")),
@@ -222,9 +285,19 @@ def _count(raw: object) -> int | None:
     return raw if type(raw) is int and 0 <= raw < 2**63 else None
 
 
+def _seconds(raw: object) -> float | None:
+    if type(raw) not in (int, float):
+        return None
+    try:
+        seconds = float(raw)  # type: ignore[arg-type]  # an int or a float, as just seen
+    except OverflowError:
+        return None
+    return seconds if 0 <= seconds < math.inf else None
+
+
 def _mapping(raw: object) -> Mapping[str, Any]:
-    return raw if isinstance(raw, Mapping) else {}
+    return raw if isinstance(raw, dict) else _NOTHING
 
 
-def _text(raw: object) -> str | None:
+def _word(raw: object) -> str | None:
     return raw if isinstance(raw, str) and raw else None

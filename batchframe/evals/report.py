@@ -6,11 +6,12 @@ Names and answers come from models and users: everything shown goes through `hos
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchframe.errors import FileError, MissingExtraError
-from batchframe.evals.figures import count, interval, money, number
+from batchframe.evals.figures import count, gain, gain_interval, interval, money, number
 from batchframe.evals.standings import p_text
 from batchframe.notebook.hostile import clean, escape
 
@@ -159,8 +160,8 @@ def _score_cells(comparison: Comparison, scorer: str, line: Mapping[str, Any]) -
     verdict = f"<small>{escape(line[f'{scorer}_verdict'], NAME_LIMIT)}</small>"
     if gap is None or gap.mean is None:
         return f"{score}<td>{verdict}</td>"
-    told = f"{number(gap.mean, proportion=share, signed=True)}"
-    around = interval(gap.low, gap.high, proportion=share)
+    told = gain(gap.mean, proportion=share)
+    around = gain_interval(gap.low, gap.high, proportion=share)
     p = "" if standing.p is None else p_text(standing.p).replace("<", "&lt;")
     small = " · ".join(part for part in (around, p) if part)
     return f'{score}<td><span class="bf-score">{told}<small>{small}</small></span>{verdict}</td>'
@@ -243,14 +244,16 @@ def write(comparison: Comparison, path: Path) -> Path:
 def _picture(comparison: Comparison, scorer: str) -> str:
     """Give a chart as SVG in place, or say what is missing; the table stands without it."""
     try:
-        import vl_convert  # noqa: PLC0415 - optional, and 30 MB
+        import vl_convert  # noqa: F401, PLC0415 - what altair draws into files with, 30 MB
 
         chart = comparison.plot(scorer)
     except MissingExtraError as error:
         return f"<p>No chart: {escape(error, TEXT_LIMIT)}</p>"
     except ImportError:
         return "<p>No chart: drawing one into a file needs vl-convert. Type: pip install vl-convert-python</p>"
-    return f'<div class="bf-cmp-chart">{vl_convert.vegalite_to_svg(chart.to_json())}</div>'
+    drawing = StringIO()
+    chart.save(drawing, format="svg")
+    return f'<div class="bf-cmp-chart">{drawing.getvalue()}</div>'
 
 
 def _divided(comparison: Comparison, scorer: str) -> str:

@@ -83,7 +83,7 @@ def check(
     """
     if not scorers:
         raise InputError(
-            '`scorers` is empty. Type: scorers={"accuracy": bf.evals.exact_match("gold")} '
+            '`scorers` is empty. Type: scorers={"accuracy": bf.scorers.exact_match("gold")} '
             'with the name of your column in place of "gold"'
         )
     checked = tuple(_read(name, expr) for name, expr in scorers.items())

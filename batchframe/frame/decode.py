@@ -6,9 +6,12 @@ once, as an answer or as an error. A success beats an error, and the first succe
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,40 +26,59 @@ from batchframe.model import Reply, RowError
 
 Decode = Callable[[Mapping[str, Any]], Reply]
 Price = Callable[[Reply], Decimal | None]
+"""What a reply cost; it may look at the reply's model and usage only."""
+
+_Record = tuple[Any, ...]
 
 CHUNK = 20_000
+"""Rows held at a time."""
 
-SCHEMA: Any = pl.Schema(
-    {
-        "row": pl.Int64,
-        "custom_id": pl.String,
-        "part": pl.Int32,
-        "ok": pl.Boolean,
-        "response": pl.String,
-        "embedding": pl.List(pl.Float32),
-        "error_code": pl.String,
-        "error_message": pl.String,
-        "retryable": pl.Boolean,
-        "model": pl.String,
-        "finish_reason": pl.String,
-        "input_tokens": pl.Int64,
-        "cached_tokens": pl.Int64,
-        "cache_write_tokens": pl.Int64,
-        "output_tokens": pl.Int64,
-        "reasoning_tokens": pl.Int64,
-        "cost_usd": pl.Decimal(38, 18),
-        "price_source": pl.String,
-        "request_id": pl.String,
-        "attempts": pl.Int64,
-        "latency": pl.Float64,
-        "body": pl.String,
-    }
-)
+CHUNK_BYTES = 32 << 20
+"""Bytes of lines held at a time, where lines are long: vectors, long answers."""
+
+_BOM = b"\xef\xbb\xbf"
+_BLANK = b" \t\r\n\x0b\x0c" + _BOM
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_PRICES = 100_000
+_CENT = Decimal("1e-18")
+_MOST_DOLLARS = Decimal("1e19")
+_EXACT = Context(prec=60)
+
+_COLUMNS: Mapping[str, Any] = {
+    "row": pl.Int64,
+    "custom_id": pl.String,
+    "part": pl.Int32,
+    "ok": pl.Boolean,
+    "response": pl.String,
+    "embedding": pl.List(pl.Float32),
+    "error_code": pl.String,
+    "error_message": pl.String,
+    "retryable": pl.Boolean,
+    "model": pl.String,
+    "finish_reason": pl.String,
+    "input_tokens": pl.Int64,
+    "cached_tokens": pl.Int64,
+    "cache_write_tokens": pl.Int64,
+    "output_tokens": pl.Int64,
+    "reasoning_tokens": pl.Int64,
+    "cost_usd": pl.Decimal(38, 18),
+    "price_source": pl.String,
+    "request_id": pl.String,
+    "attempts": pl.Int64,
+    "latency": pl.Float64,
+    "body": pl.String,
+}
+
+SCHEMA = pl.Schema(_COLUMNS)
 """One decoded row; `parsed` follows when the job has a response model."""
 
 
 def outputs_file(number: int) -> str:
-    """Name the file that holds a part's outcomes."""
+    """Name the file that holds a part's outcomes.
+
+    >>> outputs_file(7)
+    'part-0007.outputs.parquet'
+    """
     return f"part-{number:04d}.outputs.parquet"
 
 
@@ -101,13 +123,14 @@ def decode_part(requests: Path, files: Iterable[Path], out: Path, how: Decoding)
     growing = out.with_name(out.name + ".tmp")
     settled: dict[str, bool] = {}
     counts = {"damaged": 0, "foreign": 0, "doubled": 0}
+    record = _recorder(rows, how)
     schema = _arrow(how.schema)
     with pq.ParquetWriter(growing, schema, compression="zstd") as writer:
-        for replies in _batched(_replies(files, rows, settled, counts, how.decode)):
-            writer.write_table(_frame(replies, rows, how).to_arrow().cast(schema))
-        missing = (Reply(i, error=how.absent) for i in rows if i not in settled)
-        for replies in _batched(missing):
-            writer.write_table(_frame(replies, rows, how).to_arrow().cast(schema))
+        answered = _replies(files, rows, settled, counts, how.decode)
+        absent = ((Reply(i, error=how.absent), 0) for i in rows if i not in settled)
+        # `absent` is looked at when `answered` is through
+        for records in _batched((record(r), size) for r, size in chain(answered, absent)):
+            writer.write_table(_frame(records, how).to_arrow().cast(schema))
     if counts["doubled"]:
         _keep_best(growing)
     growing.replace(out)
@@ -120,14 +143,14 @@ def _replies(
     settled: dict[str, bool],
     counts: dict[str, int],
     decode: Decode,
-) -> Iterator[Reply]:
-    """Give the replies that count; a later success after an error comes too, to be chosen later."""
+) -> Iterator[tuple[Reply, int]]:
+    """Give the replies that count and their lines' bytes; a success may come after an error."""
     for path in files:
         with path.open("rb") as file:
             for raw in file:
                 line = _line(raw)
                 if line is None:
-                    counts["damaged"] += bool(raw.strip())
+                    counts["damaged"] += bool(raw.strip(_BLANK))
                     continue
                 reply = decode(line)
                 if reply.custom_id not in rows:
@@ -140,49 +163,109 @@ def _replies(
                     if before or not good:
                         continue
                 settled[reply.custom_id] = good
-                yield reply
+                yield reply, len(raw)
 
 
 def _line(raw: bytes) -> Mapping[str, Any] | None:
+    """Read one line; None when it is no JSON object with an id."""
     try:
-        line = orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
+        line = orjson.loads(raw.removeprefix(_BOM))
     except orjson.JSONDecodeError:
-        return None
+        line = _lenient(raw)
     named = isinstance(line, dict) and isinstance(line.get("custom_id"), str)
     return line if named else None
 
 
-def _batched(replies: Iterable[Reply]) -> Iterator[list[Reply]]:
-    batch: list[Reply] = []
-    for reply in replies:
-        batch.append(reply)
-        if len(batch) >= CHUNK:
+def _lenient(raw: bytes) -> Any:
+    """Read what only Python's JSON allows: such a line is paid for all the same.
+
+    NaN becomes null, half of a surrogate pair and a stray byte U+FFFD.
+    """
+    try:
+        found = json.loads(raw.decode("utf-8-sig", "replace"), parse_constant=lambda _: None)
+        return json.loads(_SURROGATES.sub("\ufffd", json.dumps(found, ensure_ascii=False)))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _batched(records: Iterable[tuple[_Record, int]]) -> Iterator[list[_Record]]:
+    """Gather records until there are many, or until their lines were long."""
+    batch: list[_Record] = []
+    held = 0
+    for record, size in records:
+        batch.append(record)
+        held += size
+        if len(batch) >= CHUNK or held >= CHUNK_BYTES:
             yield batch
-            batch = []
+            batch, held = [], 0
     if batch:
         yield batch
 
 
-def _frame(replies: list[Reply], rows: Mapping[str, int], how: Decoding) -> pl.DataFrame:
-    """Give the outcomes of some replies as a frame."""
+def _recorder(rows: Mapping[str, int], how: Decoding) -> Callable[[Reply], _Record]:
+    """Give the function that makes a reply one row of `SCHEMA`: flat, so that parsed bodies can go."""
+    price = _remembering(how.price)
+
+    def record(reply: Reply) -> _Record:
+        error, usage = reply.error, reply.usage
+        return (
+            rows[reply.custom_id], reply.custom_id, how.part, error is None, reply.text, reply.embedding,
+            error.code if error else None, error.message if error else None,
+            error.retryable if error else None, reply.model, reply.finish_reason,
+            usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning,
+            price(reply), how.price_source, reply.request_id, reply.attempts, reply.latency,
+            _text(reply.body),
+        )  # fmt: skip
+
+    return record
+
+
+def _remembering(price: Price) -> Price:
+    """Price each combination of tokens once: answers of a job repeat them."""
+    known: dict[Any, Decimal | None] = {}
+
+    def remembered(reply: Reply) -> Decimal | None:
+        key = (reply.model, reply.usage)
+        if key not in known:
+            if len(known) >= _PRICES:
+                known.clear()
+            known[key] = _money(price(reply))
+        return known[key]
+
+    return remembered
+
+
+def _money(price: Decimal | None) -> Decimal | None:
+    """Bring a price to what the column holds; one that has no room there is unknown."""
+    if price is None or not price.is_finite() or abs(price) >= _MOST_DOLLARS:
+        return None
+    return price.quantize(_CENT, context=_EXACT)
+
+
+def _text(body: Mapping[str, Any] | None) -> str | None:
+    """Give a body as JSON text; None where it is nested too deeply for any writer."""
+    if body is None:
+        return None
+    try:
+        return orjson.dumps(body).decode()
+    except TypeError:
+        pass  # whole numbers of more than 64 bits, or more than 254 levels
+    try:
+        return json.dumps(body, ensure_ascii=False)
+    except RecursionError:
+        return None
+
+
+def _frame(records: list[_Record], how: Decoding) -> pl.DataFrame:
+    """Give some records as a frame."""
+    columns = zip(*records, strict=True)
     frame = pl.DataFrame(
-        [_record(reply, rows[reply.custom_id], how) for reply in replies],
-        schema=SCHEMA,
-        orient="row",
+        [
+            pl.Series(name, values, dtype)
+            for (name, dtype), values in zip(SCHEMA.items(), columns, strict=True)
+        ]
     )
     return frame if how.schema is None else _with_parsed(frame, how.schema)
-
-
-def _record(reply: Reply, row: int, how: Decoding) -> tuple[Any, ...]:
-    error, usage = reply.error, reply.usage
-    body = None if reply.body is None else orjson.dumps(reply.body).decode()
-    return (
-        row, reply.custom_id, how.part, error is None, reply.text, reply.embedding,
-        error.code if error else None, error.message if error else None,
-        error.retryable if error else None, reply.model, reply.finish_reason,
-        usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning,
-        how.price(reply), how.price_source, reply.request_id, reply.attempts, reply.latency, body,
-    )  # fmt: skip
 
 
 def _with_parsed(frame: pl.DataFrame, schema: ResponseSchema) -> pl.DataFrame:
@@ -203,7 +286,6 @@ def _with_parsed(frame: pl.DataFrame, schema: ResponseSchema) -> pl.DataFrame:
     return frame.with_columns(
         pl.Series("error_code", codes, pl.String),
         pl.Series("error_message", messages, pl.String),
-        pl.Series("retryable", frame["retryable"], pl.Boolean),
         pl.Series("ok", oks, pl.Boolean),
         parsed.values.alias("parsed"),
     ).with_columns(

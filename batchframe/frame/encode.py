@@ -50,5 +50,8 @@ def encode_line(custom_id: str, body: str, *, model: str, line: Line) -> bytes:
         body: The OpenAI body as JSON text, without a model.
         model: The model's name as the provider knows it.
         line: The dialect's line function.
+
+    >>> encode_line("r0", '{"input":"hi"}', model="m", line=lambda i, body: {"id": i, "body": body})
+    b'{"id":"r0","body":{"model":"m","input":"hi"}}'
     """
     return orjson.dumps(line(custom_id, {"model": model, **orjson.loads(body)}))

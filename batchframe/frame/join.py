@@ -24,6 +24,9 @@ def added_columns(*, embedding: bool, parsed: bool, prefix: str = "") -> list[st
         embedding: Whether the job embeds rather than asks.
         parsed: Whether it has a response model.
         prefix: Put before each name.
+
+    >>> added_columns(embedding=True, parsed=False, prefix="e_")
+    ['e_embedding', 'e_error', 'e_model', 'e_input_tokens', 'e_cost_usd']
     """
     names = EMBEDDING_COLUMNS if embedding else CHAT_COLUMNS
     return [prefix + name for name in names if name != "parsed" or parsed]
@@ -81,7 +84,7 @@ def join(
     wanted = added_columns(embedding=embedding, parsed=schema is not None)
     unknown = pl.lit("missing: the job has no outcome for this row")
     text = pl.concat_str(
-        "error_code",
+        pl.col("error_code").fill_null("error"),
         pl.when(pl.col("error_message").fill_null("") != "")
         .then(pl.concat_str(pl.lit(": "), "error_message"))
         .otherwise(pl.lit("")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 
 import polars as pl
@@ -18,6 +18,9 @@ _SUMMED = (
     "cost_usd", "attempts",
 )  # fmt: skip
 """What every try adds to: a row that was asked twice cost twice."""
+
+_EXACT = Context(prec=60)
+"""Wide enough that no sum of Decimal(38, 18) is rounded."""
 
 
 def merged(
@@ -46,7 +49,9 @@ def merged(
         decoded = _best(decoded)
     unsent = folder / UNSENT
     if unsent.exists():
-        decoded = pl.concat([decoded, _refused(pl.read_parquet(unsent))], how="diagonal")
+        # a row that was sent once and is too large for today's limits keeps what it got
+        fresh = _refused(pl.read_parquet(unsent)).join(decoded, on="row", how="anti")
+        decoded = pl.concat([decoded, fresh], how="diagonal")
     for path in sent:
         waiting = pl.read_parquet(path, columns=["row", "custom_id"])
         fresh = waiting.join(decoded, on="row", how="anti")
@@ -133,7 +138,7 @@ def cost(outputs: pl.DataFrame) -> tuple[Decimal | None, PriceKnown]:
     if unknown == paid.height:
         return None, "unknown"
     total = paid["cost_usd"].sum()
-    return Decimal(str(total)).normalize(), "partly" if unknown else "known"
+    return Decimal(str(total)).normalize(_EXACT), "partly" if unknown else "known"
 
 
 def part_totals(path: Path) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """A job's requests on disk, cut into parts: one Parquet file a part, one for rows that are not sent.
 
 What the provider's limits allow decides where a part ends; rows of different models never share one.
+A row that no part has room for is not sent: it becomes a row error.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ from batchframe.frame.requests import SCHEMA
 from batchframe.model import Limits
 
 LINE_OVERHEAD = 160
-"""Bytes that id, method, url and model add to a body on the wire, rounded up."""
+"""Bytes that id, method and url add to a body on the wire, rounded up; the model's name comes on top."""
 
 UNSENT = "unsent.parquet"
 
 
 def part_file(number: int) -> str:
-    """Name the file that holds a part's requests."""
+    """Name the file that holds a part's requests.
+
+    >>> part_file(7)
+    'part-0007.requests.parquet'
+    """
     return f"part-{number:04d}.requests.parquet"
 
 
@@ -57,20 +62,33 @@ class PartWriter:
 
     def write(self, requests: pl.DataFrame) -> None:
         """Sort a chunk of requests into its parts."""
-        refused = requests.filter(pl.col("error").is_not_null())
-        if refused.height:
-            self.unsent += refused.height
-            if self._unsent is None:
-                self._unsent = _writer(self.folder / UNSENT)
-            self._unsent.write_table(_table(refused))
-        sent = requests.filter(pl.col("error").is_null())
+        sized = requests.with_columns(bytes=_wire_bytes())
+        refused = [requests.filter(pl.col("error").is_not_null())]
+        sent = sized.filter(pl.col("error").is_null())
         for chunk in sent.partition_by("model", maintain_order=True):
-            self._write_model(str(chunk["model"][0]), chunk)
+            model = str(chunk["model"][0])
+            limits = self.limits[model]
+            fits = pl.col("bytes") <= limits.bytes
+            refused.append(_too_large(chunk.filter(~fits), model, limits))
+            self._write_model(model, limits, chunk.filter(fits))
+        self._refuse(pl.concat(refused).sort("row"))
 
-    def _write_model(self, model: str, chunk: pl.DataFrame) -> None:
+    def _refuse(self, refused: pl.DataFrame) -> None:
+        if not refused.height:
+            return
+        self.unsent += refused.height
+        if self._unsent is None:
+            path = self.folder / UNSENT
+            # a retry adds to what the first submit refused
+            before = pq.read_table(path) if path.exists() else None
+            self._unsent = _writer(path)
+            if before is not None:
+                self._unsent.write_table(before.cast(_ARROW))
+        self._unsent.write_table(_table(refused))
+
+    def _write_model(self, model: str, limits: Limits, chunk: pl.DataFrame) -> None:
         """Append rows to the model's open part, and begin another where the limits end it."""
-        limits = self.limits[model]
-        sizes = (chunk["body"].str.len_bytes().cast(pl.Int64) + LINE_OVERHEAD).to_list()
+        sizes = chunk["bytes"].to_list()
         start = 0
         while start < chunk.height:
             size = self._part(model)
@@ -78,13 +96,13 @@ class PartWriter:
             while (
                 end < chunk.height
                 and size.rows + end - start < limits.requests
-                and (total + sizes[end] <= limits.bytes or size.rows + end - start == 0)
+                and total + sizes[end] <= limits.bytes
             ):
                 total += sizes[end]
                 end += 1
             if end > start:
                 writer = self._open[model][1]
-                writer.write_table(_table(chunk.slice(start, end - start)))
+                writer.write_table(_table(chunk.slice(start, end - start).select(SCHEMA.names())))
                 grown = PartSize(size.number, model, size.rows + end - start, total)
                 self._open[model] = (grown, writer)
             if end < chunk.height:
@@ -120,6 +138,23 @@ class PartWriter:
         finally:
             parts = self.close()
         return parts
+
+
+def _wire_bytes() -> pl.Expr:
+    """Give the most bytes that a row's line can have in the provider's file."""
+    texts = pl.col("body").str.len_bytes() + pl.col("model").str.len_bytes()
+    return texts.cast(pl.Int64) + LINE_OVERHEAD
+
+
+def _too_large(rows: pl.DataFrame, model: str, limits: Limits) -> pl.DataFrame:
+    """Give rows that exceed the limit by themselves as row errors."""
+    message = pl.format(
+        "request_too_large: this row's request has {} bytes, and {} takes at most {} a batch",
+        "bytes",
+        pl.lit(model),
+        pl.lit(limits.bytes),
+    )
+    return rows.with_columns(error=message, body=pl.lit(None, pl.String)).select(SCHEMA.names())
 
 
 def _table(frame: pl.DataFrame) -> Any:

@@ -1,28 +1,30 @@
 """One request a row: the frame's values meet the shape, and every row gets an id or a reason why not.
 
-The rows are taken in chunks of `CHUNK` rows, so that a LazyFrame larger than memory streams through.
-Expressions are evaluated over the whole frame first, so windows and ranks mean what they say.
+The rows stream through in chunks, so that a LazyFrame may be larger than memory. Expressions mean what
+they mean in Polars: windows and ranks look at the whole frame.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import orjson
 import polars as pl
 
-from batchframe.errors import ColumnError, InputError, KeyColumnError, nearest
-from batchframe.frame.prompt import HoleSpec, Shape
+from batchframe.errors import ColumnError, KeyColumnError
+from batchframe.frame.bodies import bodies
+from batchframe.frame.prompt import Builder, Shape, as_text, explained, is_local
 
-CHUNK = 50_000
+CHUNK = 10_000
 """Rows worked on at a time: large enough for Polars, small enough for memory."""
 
-_LEGAL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+CHUNK_BYTES = 64 << 20
+"""Bytes of text and images worked on at a time, where rows are large."""
+
+_LEGAL_ID = r"\A[A-Za-z0-9_-]{1,64}\z"
 _HASHED = "h-"
-_INDEX = "__batchframe_row"
 
 SCHEMA = pl.Schema(
     {
@@ -59,121 +61,107 @@ def chunks(frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe) -> Iterator[pl.Da
         Frames with the columns of `SCHEMA`.
 
     Raises:
-        KeyColumnError: The key has nulls, or says the same thing twice.
+        KeyColumnError: The key has nulls, or says the same thing twice; the latter is known only
+            after the last chunk.
         ColumnError: An expression asks for a column that is not there.
         InputError: An expression cannot be evaluated.
     """
-    seen: dict[str, int] = {}
+    if isinstance(recipe.model, pl.Expr):
+        Builder(frame.collect_schema()).dtype(recipe.model, "model=")
+    seen = _Seen()
     start = 0
     for values in _values(frame, recipe):
         chunk = _chunk(values, recipe, start)
         if recipe.key is not None:
-            _refuse_duplicates(chunk["custom_id"].to_list(), seen, start, recipe.key)
+            seen.add(chunk["custom_id"])
         start += chunk.height
         yield chunk
+    if recipe.key is not None:
+        seen.refuse_duplicates(recipe.key)
 
 
 def _values(frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe) -> Iterator[pl.DataFrame]:
-    """Evaluate holes, model and key over the frame."""
-    wanted = [hole.expr.alias(f"h{i}") for i, hole in enumerate(recipe.shape.holes)]
-    if isinstance(recipe.model, pl.Expr):
-        wanted.append(recipe.model.cast(pl.String).alias("model"))
-    if recipe.key is not None:
-        wanted.append(pl.col(recipe.key).alias("key"))
-    # the index rides along so that a constant expression is repeated for each row
-    query = frame.lazy().with_row_index(_INDEX).select(_INDEX, *wanted)
+    """Evaluate holes, model and key over the frame, in that order of columns."""
     try:
-        if isinstance(frame, pl.DataFrame):
-            yield from query.collect().iter_slices(CHUNK)
-        else:
-            yield from query.collect_batches(chunk_size=CHUNK, maintain_order=True)
-    except pl.exceptions.ColumnNotFoundError as error:
-        known = frame.collect_schema().names()
-        missing = str(error).split("\n", maxsplit=1)[0].strip('"')
-        raise ColumnError(
-            f"An expression asks for the column '{missing}', which the frame does not have."
-            f"{nearest(missing, known)}"
-        ) from error
-    except pl.exceptions.PolarsError as error:
-        raise InputError(f"An expression of the request cannot be evaluated: {error}") from error
+        for batch in _batches(frame, recipe):
+            yield from _slices(batch)
+    # a user's function or source may raise anything; a panic is how Polars meets what it did not foresee
+    except (Exception, pl.exceptions.PanicException) as error:
+        where = "An expression of the request"
+        raise explained(error, where, frame.collect_schema()) from error
+
+
+def _batches(frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe) -> Iterator[pl.DataFrame]:
+    """Evaluate a frame piece by piece where that gives the same, else let Polars stream it."""
+    model = pl.lit(recipe.model) if isinstance(recipe.model, str) else recipe.model
+    key = pl.lit(None) if recipe.key is None else pl.selectors.by_name(recipe.key).as_expr()
+    named = [hole.expr.alias(f"h{i}") for i, hole in enumerate(recipe.shape.holes)]
+    named += [model.cast(pl.String).alias("model"), key.alias("key")]
+    names = [f"h{i}" for i in range(len(recipe.shape.holes))] + ["model", "key"]
+
+    def query(rows: pl.DataFrame | pl.LazyFrame) -> pl.LazyFrame:
+        # with_columns repeats a constant for each row; every expression sees the frame as it was
+        return rows.lazy().with_columns(named).select(names)
+
+    if isinstance(frame, pl.LazyFrame):
+        yield from query(frame).collect_batches(chunk_size=CHUNK, maintain_order=True)
+    elif all(hole.local for hole in recipe.shape.holes) and (
+        isinstance(recipe.model, str) or is_local(recipe.model)
+    ):
+        # streaming over a frame in memory runs ahead of whoever takes the chunks, and copies it
+        for rows in frame.iter_slices(CHUNK):
+            yield query(rows).collect()
+    elif frame.height:  # of a frame without columns Polars would make one row
+        yield from query(frame).collect_batches(chunk_size=CHUNK, maintain_order=True)
+
+
+def _slices(batch: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Cut a batch whose texts and images are large."""
+    sizes = [
+        column.str.len_bytes() if column.dtype == pl.String else column.bin.size()
+        for column in batch
+        if column.dtype in (pl.String, pl.Binary)
+    ]
+    heavy = sum(int(size.sum()) for size in sizes) // CHUNK_BYTES + 1
+    yield from batch.iter_slices(max(1, min(CHUNK, batch.height // heavy)))
 
 
 def _chunk(values: pl.DataFrame, recipe: Recipe, start: int) -> pl.DataFrame:
-    count = values.height
-    columns = [values[f"h{i}"].to_list() for i in range(len(recipe.shape.holes))]
-    rows = list(zip(*columns, strict=True)) if columns else [()] * count
-    models = (
-        values["model"].to_list() if isinstance(recipe.model, pl.Expr) else [recipe.model] * count
+    """Give the requests of some rows, the first of which is row `start`."""
+    made = bodies(recipe.shape, values)
+    no_model = pl.col("model").fill_null("").str.strip_chars() == ""
+    if recipe.key is None:
+        ids = positions(start, values.height)
+    else:
+        ids = custom_ids(values["key"], recipe.key, start=start)
+    return (
+        values.select("model")
+        .hstack(made)
+        .with_columns(
+            pl.Series("custom_id", ids, dtype=pl.String),
+            pl.int_range(start, start + pl.len(), dtype=pl.Int64).alias("row"),
+            pl.coalesce(
+                "error",
+                pl.when(no_model).then(
+                    pl.lit("no_model: the model expression gives null for this row")
+                ),
+            ).alias("error"),
+        )
+        .with_columns(body=pl.when(pl.col("error").is_null()).then("body"))
+        .select(SCHEMA.names())
     )
-    bodies: list[str | None] = []
-    errors: list[str | None] = []
-    for row, model in zip(rows, models, strict=True):
-        body, error = _body(recipe.shape, row, model)
-        bodies.append(body)
-        errors.append(error)
-    keys = values["key"] if recipe.key is not None else None
-    ids = custom_ids(keys, str(recipe.key)) if keys is not None else positions(start, count)
-    return pl.DataFrame(
-        {
-            "row": range(start, start + count),
-            "custom_id": ids,
-            "model": models,
-            "body": bodies,
-            "error": errors,
-        },
-        schema=SCHEMA,
-    )
-
-
-def _body(shape: Shape, row: Sequence[object], model: str | None) -> tuple[str | None, str | None]:
-    """Fill one row's body; a row that cannot be asked gets its `code: message` instead."""
-    error = why_not(shape.holes, row)
-    if error is None and not model:
-        error = "no_model: the model expression gives null for this row"
-    if error is None:
-        try:
-            return orjson.dumps(shape.fill(row)).decode(), None
-        except (TypeError, ValueError) as fault:
-            error = f"invalid_request: {fault}"
-    return None, error
-
-
-def why_not(holes: Sequence[HoleSpec], row: Sequence[object]) -> str | None:
-    """Say why a row is not sent, or None: a null in a text, or nothing but blanks to ask.
-
-    Args:
-        holes: What the values are for.
-        row: The row's values.
-
-    >>> why_not([HoleSpec(pl.col("text"), "prompt=", required=True, prompt=True)], [None])
-    'empty_prompt: prompt= is null in this row'
-    """
-    asked = blank = 0
-    for hole, value in zip(holes, row, strict=True):
-        if value is None and hole.required:
-            return f"empty_prompt: {hole.where} is null in this row"
-        if hole.prompt:
-            asked += 1
-            blank += _is_blank(value)
-    if asked and asked == blank:
-        return "empty_prompt: there is nothing but blanks to ask in this row"
-    return None
-
-
-def _is_blank(value: object) -> bool:
-    """Whether a text, or a conversation, asks nothing."""
-    if isinstance(value, list):
-        turns = [turn for turn in value if isinstance(turn, dict)]
-        return not any(turn.get("content") for turn in turns if turn.get("role") == "user")
-    return isinstance(value, str) and not value.strip()
 
 
 def positions(start: int, count: int) -> list[str]:
-    """Give the ids of rows that are known by their place: r0, r1, ..."""
+    """Give the ids of rows that are known by their place.
+
+    >>> positions(7, 2)
+    ['r7', 'r8']
+    """
     return [f"r{i}" for i in range(start, start + count)]
 
 
-def custom_ids(keys: pl.Series, name: str) -> list[str]:
+def custom_ids(keys: pl.Series, name: str, *, start: int = 0) -> list[str]:
     """Give the ids of rows that a key column names: the key itself where providers allow it.
 
     Every other key becomes `h-` and a hash, so the id is the same in every process.
@@ -181,43 +169,66 @@ def custom_ids(keys: pl.Series, name: str) -> list[str]:
     Args:
         keys: Any dtype that has a text; no nulls.
         name: The column's name, for messages.
+        start: The row of the first key, for messages.
 
     Raises:
         KeyColumnError: The key is null somewhere, or has no text.
+
+    >>> custom_ids(pl.Series(["a-1", "two words"]), "key")
+    ['a-1', 'h-46b120aae2de04fa145598b34328806f0ad37745']
     """
     if keys.null_count():
-        row = int(keys.is_null().arg_true()[0])
+        row = start + int(keys.is_null().arg_true()[0])
         raise KeyColumnError(
-            f"key='{name}' is null in {keys.null_count()} rows (the first: row {row}). "
+            f"key='{name}' is null in row {row}. "
             "Every row needs a key of its own; fill the nulls, or leave key= out."
         )
+    frame = pl.DataFrame({"key": keys})
     try:
-        texts = keys.cast(pl.String).to_list()
-    except pl.exceptions.PolarsError as error:
+        text = as_text(pl.col("key"), keys.dtype, name)
+        texts = frame.select(text).to_series()
+    except (pl.exceptions.PolarsError, ColumnError) as error:
         raise KeyColumnError(
             f"key='{name}' has the type {keys.dtype}, which has no text to identify rows by. "
             "Use a column of numbers or strings."
         ) from error
-    return [_id(text) for text in texts]
+    legal = texts.str.contains(_LEGAL_ID) & ~texts.str.starts_with(_HASHED)
+    return [
+        text if fine else _hashed(text)
+        for text, fine in zip(texts.to_list(), legal.to_list(), strict=True)
+    ]
 
 
-def _id(key: str) -> str:
-    if _LEGAL_ID.fullmatch(key) and not key.startswith(_HASHED):
-        return key
-    return (
-        _HASHED + hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
-    )
+def _hashed(key: str) -> str:
+    return _HASHED + hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
 
 
-def _refuse_duplicates(ids: Sequence[str], seen: dict[str, int], start: int, name: str) -> None:
-    for offset, custom_id in enumerate(ids):
-        first = seen.setdefault(custom_id, start + offset)
-        if first != start + offset:
-            raise KeyColumnError(
-                f"key='{name}' says the same thing in rows {first} and {start + offset}. "
-                f"Keep one row a key, for example df.unique('{name}', maintain_order=True), "
-                "or leave key= out."
-            )
+class _Seen:
+    """The ids so far, as 16 bytes each: a dictionary of them would outgrow the frame."""
+
+    def __init__(self) -> None:
+        self._hashes = [pl.DataFrame(schema={"a": pl.UInt64, "b": pl.UInt64})]
+
+    def add(self, ids: pl.Series) -> None:
+        """Take in the ids of some rows."""
+        self._hashes.append(pl.DataFrame({"a": ids.hash(seed=0), "b": ids.hash(seed=1)}))
+
+    def refuse_duplicates(self, name: str) -> None:
+        """Raise for the first id that stands twice.
+
+        Raises:
+            KeyColumnError: With the rows of the first two.
+        """
+        seen = pl.concat(self._hashes)
+        twice = seen.with_row_index("row").filter(seen.is_duplicated())
+        if not twice.height:
+            return
+        first, second = twice.join(twice.head(1), on=["a", "b"], how="semi")["row"].sort()[:2]
+        raise KeyColumnError(
+            f"key='{name}' says the same thing in rows {first} and {second}. "
+            f"Keep one row a key, for example df.unique('{name}', maintain_order=True), "
+            "or leave key= out."
+        )
 
 
 class Fingerprint:

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from batchframe.errors import ColumnError, nearest
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_JSON = re.compile(r"[\"\n]|^\s*$")
+"""What stands between braces in JSON or code and hardly ever in a column's name."""
+
 _SHOWN = 30
+_LISTED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,9 @@ def parse(template: str, columns: Collection[str], *, where: str) -> tuple[Piece
 
     Raises:
         ColumnError: A column is missing (nearest names in the message), or a brace stands alone.
+
+    >>> parse("Answer {{}} for {text}", ["text"], where="prompt=")
+    ('Answer {} for ', Placeholder(column='text', fields=()))
     """
     pieces: list[Piece] = []
     literal = ""
@@ -48,29 +55,45 @@ def parse(template: str, columns: Collection[str], *, where: str) -> tuple[Piece
         elif token.group(1) is None:
             raise ColumnError(
                 f"{where} has a lone '{found}' at character {token.start()}: "
-                f"write '{found * 2}' for a brace, or {{column}} for a column."
+                f"write '{found * 2}' for a brace, or {{column}} for a column. "
+                "JSON in a prompt needs all its braces twice; a column whose own name holds braces "
+                "needs an expression, such as pl.format('... {}', pl.col('a{b'))."
             )
         else:
             if literal:
                 pieces.append(literal)
             literal = ""
-            pieces.append(_placeholder(token.group(1), columns, where))
+            pieces.append(_placeholder(token.group(1), columns, where, token.start()))
     literal += template[end:]
     if literal or not pieces:
         pieces.append(literal)
     return tuple(pieces)
 
 
-def _placeholder(name: str, columns: Collection[str], where: str) -> Placeholder:
+def _placeholder(name: str, columns: Collection[str], where: str, at: int) -> Placeholder:
     if name in columns:
         return Placeholder(name)
     head, *fields = name.split(".")
     if fields and head in columns:
         return Placeholder(head, tuple(fields))
     shown = name if len(name) <= _SHOWN else name[:_SHOWN] + "..."
-    known = ", ".join(repr(c) for c in list(columns)[:8]) or "none"
+    known = ", ".join(repr(c) for c in list(columns)[:_LISTED]) or "none"
+    if _JSON.search(name):
+        raise ColumnError(
+            f"{where} has '{{{shown}}}' at character {at}, which reads like JSON and is no column. "
+            "Write every brace of the text twice, '{{' and '}}'; only a column stands in single "
+            f"ones. Columns: {known}."
+        )
     raise ColumnError(
         f"{where} asks for the column '{shown}', which the frame does not have."
-        f"{nearest(name, columns)} Columns: {known}. "
+        f"{_hint(name, columns)} Columns: {known}. "
         "For a brace in the text, write '{{' or '}}'."
     )
+
+
+def _hint(name: str, columns: Collection[str]) -> str:
+    """Give the nearest columns, or the one that is meant under a format such as `{price:.2f}`."""
+    bare = re.split("[:!]", name)[0].strip()
+    if bare not in columns:
+        return nearest(name, columns)
+    return f" Write '{{{bare}}}': a placeholder holds the column's name and nothing else."

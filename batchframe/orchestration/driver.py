@@ -99,8 +99,7 @@ class Driver:
             job = await self._job()
             if job["started_at"] is None:
                 await self._save_job(started_at=time.time())
-            for part in await self._parts():
-                await self._drive(part["number"])
+            await self._drive_all(await self._parts())
             await asyncio.to_thread(self._finish)
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must say so and stay resumable
             await self._fail(error)
@@ -108,6 +107,27 @@ class Driver:
             for managed in self._managed.values():
                 await managed.stop()
         await self._publish()
+
+    async def _drive_all(self, parts: list[Row]) -> None:
+        """Drive the providers' batches side by side, managed ones after each other.
+
+        A managed part uses the whole machine or the whole rate limit by itself.
+        """
+        job = await self._job()
+        native, managed = list[Row](), list[Row]()
+        for part in parts:
+            ours = isinstance(self._lifecycle(job, part), Managed)
+            (managed if ours else native).append(part)
+
+        async def one_by_one() -> None:
+            for part in managed:
+                await self._drive(part["number"])
+
+        ways = [self._drive(part["number"]) for part in native]
+        ends = await asyncio.gather(*ways, one_by_one(), return_exceptions=True)
+        for end in ends:
+            if end is not None:
+                raise end
 
     async def _drive(self, number: int) -> None:
         """Take one part through the table."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -37,11 +37,19 @@ class Follower:
     memory: Memory
     drive: bool
     future: concurrent.futures.Future[None] | None = None
+    last: JobView | None = None
     _speed: Speed = field(default_factory=Speed)
 
     async def run(self) -> None:
         """Follow the job until it has ended."""
-        lock = FileLock(self.workspace.job_folder(self.job_id) / "driver.lock", thread_local=False)
+        unsubscribe = EVENTS.subscribe(self.job_id, lambda seen: setattr(self, "last", seen))
+        try:
+            await self._run()
+        finally:
+            unsubscribe()
+
+    async def _run(self) -> None:
+        lock = _lock(self.workspace, self.job_id)
         while not (await self._look()).state.ended:
             if self.drive and _acquired(lock):
                 try:
@@ -78,6 +86,41 @@ def look(workspace: Workspace, job_id: str, rate: float | None = None) -> JobVie
     if job["cancel"] and not JobState(job["state"]).ended:
         job = {**job, "state": JobState.CANCELLING}
     return view(job, workspace.store.parts(job_id), rate=rate)
+
+
+def now(workspace: Workspace, job_id: str) -> JobView:
+    """Give a job's view as this process knows it best.
+
+    The ledger's word, with the live figures (rate, causes) where the job is followed here; a job
+    whose driver died is `queued`: in the ledger, and nobody drives it.
+
+    Args:
+        workspace: Where the job is kept.
+        job_id: The job.
+    """
+    seen = look(workspace, job_id)
+    with _GUARD:
+        follower = _FOLLOWERS.get((str(workspace.path), job_id))
+    here = follower is not None and follower.future is not None and not follower.future.done()
+    if seen.state.ended:
+        return seen
+    if (
+        here
+        and follower is not None
+        and follower.last is not None
+        and follower.last.done >= seen.done
+    ):
+        return replace(follower.last, state=seen.state)
+    if not here and seen.state is not JobState.QUEUED:
+        lock = _lock(workspace, job_id)
+        if _acquired(lock):
+            lock.release()
+            return replace(seen, state=JobState.QUEUED)
+    return seen
+
+
+def _lock(workspace: Workspace, job_id: str) -> FileLock:
+    return FileLock(workspace.job_folder(job_id) / "driver.lock", thread_local=False)
 
 
 def _acquired(lock: FileLock) -> bool:

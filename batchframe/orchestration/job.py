@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Generator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ class Job:
         workspace: Where it is kept.
         job_id: Its id.
         frame: The frame to join answers onto; None: the copy that the workspace keeps.
+        prefix: Put before the added columns' names; None: what the job was made with.
         note: How this process came to the job, for people.
     """
 
@@ -57,12 +59,14 @@ class Job:
         workspace: Workspace,
         job_id: str,
         *,
-        frame: pl.DataFrame | None = None,
+        frame: pl.DataFrame | pl.LazyFrame | None = None,
+        prefix: str | None = None,
         note: str | None = None,
     ) -> None:
         self._workspace = workspace
         self._id = job_id
         self._frame = frame
+        self._prefix = prefix
         self._note = note
 
     @property
@@ -73,9 +77,7 @@ class Job:
     @property
     def view(self) -> JobView:
         """Everything a face may show of the job, as the ledger has it now."""
-        import dataclasses  # noqa: PLC0415 - for one call
-
-        return dataclasses.replace(following.look(self._workspace, self._id), note=self._note)
+        return replace(following.now(self._workspace, self._id), note=self._note)
 
     @property
     def status(self) -> str:
@@ -161,7 +163,7 @@ class Job:
             self.frame(),
             self.outputs(),
             key=settings["key"],
-            prefix=settings["prefix"],
+            prefix=settings["prefix"] if self._prefix is None else self._prefix,
             embedding=self._row()["endpoint"] == Endpoint.EMBEDDINGS,
             schema=self._schema(),
         )
@@ -169,7 +171,7 @@ class Job:
     def frame(self) -> pl.DataFrame:
         """Give the frame that the job was made from."""
         if self._frame is not None:
-            return self._frame
+            return self._frame.lazy().collect()
         kept = self._folder / FRAME_FILE
         with storage(kept):
             return pl.read_parquet(kept)
@@ -321,9 +323,11 @@ class Job:
     def _ended(self) -> Job:
         seen = self.view
         if seen.state is JobState.FAILED:
+            cause = (seen.message or "nobody knows why").rstrip()
+            cause += "" if cause.endswith((".", "!", "?", ")")) else "."
             raise JobFailedError(
                 f"Job {self._id} ({seen.model}) stopped after {seen.done} of {seen.total} rows: "
-                f"{seen.message} Then go on with it: bf.job('{self._id}').retry()"
+                f"{cause} Then go on with it: bf.job('{self._id}').retry()"
             ) from FAILURES.get(self._id)
         return self
 

@@ -28,15 +28,16 @@ def launch(workspace: Workspace, request: Request, staged: Staged, *, again: boo
         staged: The request written down; used up or removed.
         again: Make a new job although one exists.
     """
-    frame = request.frame if isinstance(request.frame, pl.DataFrame) else None
     while True:
         runs = workspace.store.runs(staged.fingerprint)
         if runs and not again:
             staged.discard()
-            return _attach(workspace, request, dict(runs[-1]), frame)
+            return _attach(workspace, request, dict(runs[-1]))
         if _made(workspace, request, staged, len(runs)):
             identity = job_id(staged.fingerprint, len(runs))
             following.follow(workspace, identity, drive=True, memory=request.memory)
+            # a LazyFrame's source may change while the job runs: what was kept is what was asked
+            frame = request.frame if isinstance(request.frame, pl.DataFrame) else None
             return Job(workspace, identity, frame=frame)
         again = False  # another process was faster with the same request
 
@@ -54,9 +55,7 @@ def _made(workspace: Workspace, request: Request, staged: Staged, run: int) -> b
         return workspace.store.add_job(job, parts)
 
 
-def _attach(
-    workspace: Workspace, request: Request, row: dict[str, object], frame: pl.DataFrame | None
-) -> Job:
+def _attach(workspace: Workspace, request: Request, row: dict[str, object]) -> Job:
     """Open the job that the same call made before, and go on with it where it stopped."""
     identity, state = str(row["id"]), JobState(str(row["state"]))
     if state is JobState.FAILED:
@@ -74,4 +73,5 @@ def _attach(
         "again=True runs and pays anew"
     )
     sys.stderr.write(f"batchframe: {note}\n")
-    return Job(workspace, identity, frame=frame, note=note)
+    prefix = str(request.settings["prefix"])
+    return Job(workspace, identity, frame=request.frame, prefix=prefix, note=note)

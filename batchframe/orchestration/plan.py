@@ -314,8 +314,10 @@ class Plan:
         """What is worth knowing before the money is spent."""
         found = []
         if self.staged.unsent:
+            count = self.staged.unsent
+            rows = "row" if count == 1 else "rows"
             found.append(
-                f"{self.staged.unsent} rows will not be sent; requests() says why in its error column"
+                f"{count} {rows} will not be sent; requests() says why in its error column"
             )
         for model in self.staged.samples:
             ref = model_ref(model)

@@ -180,7 +180,8 @@ class Fake:
         return json.dumps({**line, "response": response, "error": None}).encode()
 
     def _requests(self, state: dict[str, Any]) -> list[bytes]:
-        return (self.folder / state["input"]).read_bytes().splitlines()
+        raw: bytes = (self.folder / str(state["input"])).read_bytes()
+        return raw.splitlines()
 
     def _read(self, batch: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.folder / batch / "state.json").read_text())

@@ -204,7 +204,7 @@ def test_times_without_an_offset_are_asked_for_without_one() -> None:
         (ipaddress.IPv4Address, pl.String()),
         (Path, pl.String()),
         (Literal["b", "a"], pl.Enum(["b", "a"])),
-        (Literal["a", None], pl.Enum(["a"])),  # noqa: PYI061 - users write this too
+        (Literal["a", None], pl.Enum(["a"])),
         (Tone, pl.Enum(["warm", "cold"])),
         (Tone | Literal["new"], pl.Enum(["warm", "cold", "new"])),
         (Tone | str, pl.String()),
@@ -320,7 +320,8 @@ def test_with_the_class_at_hand_its_own_validators_run() -> None:
         def even(cls, n: int) -> int:
             """Refuse odd numbers."""
             if n % 2:
-                raise ValueError("must be even")
+                msg = "must be even"
+                raise ValueError(msg)
             return n
 
     saved = response_schema(Even).to_json()

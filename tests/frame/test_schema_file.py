@@ -148,8 +148,8 @@ REFUSED = [
     ),
     (
         one({"type": "integer", "minimun": 1}),
-        "answer.json at `a`: the keyword 'minimun' is not supported. Did you mean 'minimum'? "
-        f"{SUPPORTED}",
+        ("answer.json at `a`: the keyword 'minimun' is not supported. Did you mean 'minimum'? "
+        f"{SUPPORTED}"),
     ),
     (one("text"), 'answer.json at `a`: expected a schema, found "text".'),
     (
@@ -162,8 +162,8 @@ REFUSED = [
     ),
     (
         one({"type": "object"}),
-        "response_model answer: `a` is a model without fields, which a Polars column cannot hold. "
-        "Write at least one field.",
+        ("response_model answer: `a` is a model without fields, which a Polars column cannot hold. "
+        "Write at least one field."),
     ),
 ]  # fmt: skip
 

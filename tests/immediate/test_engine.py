@@ -202,7 +202,8 @@ def test_a_body_above_the_limit_is_not_paid_for_twice(bench: Bench) -> None:
     class Huge(Direct):
         async def post(self, *_: Any) -> Response:
             self.posts += 1
-            raise TransportError("too_large")
+            msg = "too_large"
+            raise TransportError(msg)
 
     bench.write(["a"])
     huge = Huge(lambda _: Response(200, {}, b""))
@@ -347,7 +348,7 @@ def test_requests_in_flight_at_a_stop_are_waited_for(bench: Bench) -> None:
     bench.write(IDS)
     quota = refusal(429, "insufficient_quota")
     quota = Say(quota.status, quota.body, delay=0.2)
-    script = lambda user, _: quota if user == "r0" else Say(body=b"{}", delay=0.5)  # noqa: E731
+    script = lambda user, _: quota if user == "r0" else Say(body=b"{}", delay=0.5)
     with running(script) as server, pytest.raises(ProviderError, match="3 rows have their outcome"):
         bench.run(server.url, concurrency=4)
     assert sorted(bench.records()) == ["r1", "r2", "r3"]

@@ -190,7 +190,7 @@ def test_a_full_disk_keeps_what_was_committed_and_says_what_to_do(
 ) -> None:
     """Half a line is taken back, later lines are refused, the committed ones stay."""
     path = tmp_path / "j"
-    with pytest.raises(StorageError), Journal(path) as book:  # noqa: PT012 - leaving raises, too
+    with pytest.raises(StorageError), Journal(path) as book:
         book.append(line("a"))
         book.sync()
         full_disk(monkeypatch, 5)

@@ -59,13 +59,17 @@ def test_the_folder_is_nobody_elses_business(tmp_path):
     [
         (
             errno.ENOSPC,
-            "The disk that holds {path} is full. What was saved stays saved: free some space and "
-            "run the same call again; it goes on where it stopped.",
+            (
+                "The disk that holds {path} is full. What was saved stays saved: free some space and "
+                "run the same call again; it goes on where it stopped."
+            ),
         ),
         (
             errno.EROFS,
-            "{path} cannot be written (Read-only file system). Choose a folder of your own: "
-            'bf.workspace("path") or the environment variable BATCHFRAME_HOME.',
+            (
+                "{path} cannot be written (Read-only file system). Choose a folder of your own: "
+                'bf.workspace("path") or the environment variable BATCHFRAME_HOME.'
+            ),
         ),
     ],
 )

@@ -156,7 +156,8 @@ class FakeJob:
     def cancel(self) -> None:
         self.calls.append(("cancel", threading.current_thread().name, time.time()))
         if self._deaf:
-            raise RuntimeError("the <b>provider</b> is deaf")
+            msg = "the <b>provider</b> is deaf"
+            raise RuntimeError(msg)
         self.put(state=JobState.CANCELLING)
         self._stop.set()
 

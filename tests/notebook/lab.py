@@ -70,7 +70,8 @@ class Notebook:
             self.page.wait_for_timeout(100)
             if self._prompt(index) not in (before, "[ ]:"):
                 return
-        raise AssertionError(f"cell {index} could not be started")
+        msg = f"cell {index} could not be started"
+        raise AssertionError(msg)
 
     def _prompt(self, index: int) -> str:
         return str(self.cell(index).locator(".jp-InputPrompt").first.inner_text())
@@ -235,7 +236,8 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
             time.sleep(0.1)
         else:
             return
-    raise AssertionError(f"JupyterLab did not answer in {_START} s:\n{log.read_text()[-2000:]}")
+    msg = f"JupyterLab did not answer in {_START} s:\n{log.read_text()[-2000:]}"
+    raise AssertionError(msg)
 
 
 @pytest.fixture(scope="session")

@@ -148,7 +148,8 @@ def test_our_own_errors_are_shown_as_the_sentence_they_are(make):
     job = FakeJob()
 
     def refuse():
-        raise JobError("Another process drives job-7f3k. Type: bf.job('job-7f3k').wait()")
+        msg = "Another process drives job-7f3k. Type: bf.job('job-7f3k').wait()"
+        raise JobError(msg)
 
     job.faces["on_retry"] = refuse
     widget = make(job, **{f: getattr(VIEWS["completed"], f) for f in ("state", "failed", "errors")})

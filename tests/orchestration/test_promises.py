@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 import batchframe as bf
 from batchframe import errors
-from batchframe.testing import Echo, Fake, completion, registered
+from batchframe.testing import Echo, Fake, registered
 
 
 class Label(BaseModel):
@@ -380,8 +380,7 @@ def test_wait_gives_up_after_its_timeout_and_the_job_runs_on(df, tmp_path):
         with pytest.raises(errors.JobTimeoutError) as caught:
             job.wait(timeout=0.2)
         assert str(caught.value) == (
-            f"Job {job.id} has not ended after 0.2 s; it runs on. "
-            f"Type: bf.job('{job.id}').wait()"
+            f"Job {job.id} has not ended after 0.2 s; it runs on. Type: bf.job('{job.id}').wait()"
         )
         fake.polls = 0
         assert job.wait(30).status == "completed"

@@ -115,7 +115,8 @@ def test_counting_and_pricing_open_no_connection(monkeypatch):
     """Price list and tokenizer are installed, not fetched."""
 
     def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a connection was opened")
+        msg = "a connection was opened"
+        raise AssertionError(msg)
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)

@@ -1,0 +1,3 @@
+"""Notebooks that show batchframe at work, and the two commands that run them."""
+
+from __future__ import annotations
