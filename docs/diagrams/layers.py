@@ -15,6 +15,7 @@ PICTURE = ROOT / "docs" / "assets" / "layers.svg"
 
 ROLES: dict[str, str] = {
     "cli": "the command line",
+    "commands": "words of a command, printing, waiting",
     "accessor": "df.batch",
     "api": "the verbs, with full types",
     "evals": "compare, scorers, intervals",

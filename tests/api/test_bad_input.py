@@ -24,13 +24,13 @@ CALLS = {
         errors.ColumnError,
         (
             "prompt= asks for the column 'txet', which the frame does not have. Did you mean 'text'? "
-            "Columns: 'text', 'label'. For a brace in the text, write '{{' or '}}'."
+            "Columns: 'text', 'label', 'k', 'n'. For a brace in the text, write '{{' or '}}'."
         ),
     ),
     "a lone brace": (
         {"prompt": "json: { here"},
         errors.ColumnError,
-        "prompt= has a lone '{' at character 6: write '{{' for a brace, or {column} for a column.",
+        "prompt= has a lone '{' at character 6: write '{{' for a brace, or {column} for a column. JSON in a prompt needs all its braces twice; a column whose own name holds braces needs an expression, such as pl.format('... {}', pl.col('a{b')).",
     ),
     "no prompt": (
         {},
@@ -53,10 +53,8 @@ CALLS = {
     "a misspelt argument": (
         {"prompt": "{text}", "response_modle": dict},
         errors.UnknownNameError,
-        (
-            "No parameter 'response_modle' for /v1/chat/completions. Did you mean 'response_model'? A "
-            "parameter only your server knows goes into extra_body={'response_modle': ...}."
-        ),
+        "No parameter 'response_modle' for /v1/chat/completions. Did you mean 'response_model' or 'response_format'? A parameter only your server knows goes into extra_body={'response_modle': ...}.",
+    ),
     ),
     "a parameter out of range": (
         {"prompt": "{text}", "temperature": 3},
@@ -79,10 +77,8 @@ CALLS = {
     "a key that is null": (
         {"prompt": "{text}", "key": "n"},
         errors.KeyColumnError,
-        (
-            "key='n' is null in 1 rows (the first: row 1). Every row needs a key of its own; fill the "
-            "nulls, or leave key= out."
-        ),
+        "key='n' is null in row 1. Every row needs a key of its own; fill the nulls, or leave key= out.",
+    ),
     ),
     "a key that is no column": (
         {"prompt": "{text}", "key": "lable"},
@@ -115,10 +111,8 @@ CALLS = {
     "an expression over a missing column": (
         {"prompt": pl.col("txet")},
         errors.ColumnError,
-        (
-            "An expression asks for the column 'txet', which the frame does not have. "
-            "Did you mean 'text'?"
-        ),
+        "prompt= asks for the column 'txet', which the frame does not have. Did you mean 'text'? Columns: 'text', 'label', 'k', 'n'.",
+    ),
     ),
 }
 

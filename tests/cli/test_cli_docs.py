@@ -57,7 +57,7 @@ def test_the_page_shows_what_the_commands_print(tmp_path, monkeypatch):
     with registered(Echo(label, name="local")):
         for command, expected in examples():
             for shown, real in ids.items():
-                command = command.replace(shown, real)
+                command = command.replace(shown, real)  # noqa: PLW2901 - the command is cut in place
             said = io.StringIO()
             with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
                 main(shlex.split(command)[1:])

@@ -26,6 +26,9 @@ from batchframe.testing import Echo, registered
 NOT_RUN_AT_MOST = 6
 """Blocks that only a person can run stay few; raise this with a reason, not by habit."""
 
+WIDTH = 84
+"""Characters that fit beside the navigation on an ordinary screen."""
+
 PAGES = [page for page in docpages.pages() if "```python" in page.read_text("utf-8")]
 
 
@@ -144,3 +147,15 @@ def test_every_block_names_its_language_and_every_mark_stands_before_a_block():
             or (b.mark == "prints" and b.language != "text")
         ]  # fmt: skip
         assert wrong == [], page
+
+
+def test_code_and_frames_fit_the_page():
+    """Longer lines scroll, and a frame whose lines break is no table any more."""
+    wide = [
+        f"{docpages.name(page)}:{block.line + number}"
+        for page in docpages.pages()
+        for block in docpages.blocks(page.read_text("utf-8"))
+        for number, line in enumerate(block.code.splitlines(), 1)
+        if (block.language == "python" or line.startswith(("│", "┌"))) and len(line) > WIDTH
+    ]
+    assert wide == []

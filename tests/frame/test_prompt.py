@@ -13,7 +13,7 @@ from batchframe.errors import ColumnError, InputError
 from batchframe.frame.prompt import chat_shape, embedding_shape
 
 NAN = float("nan")
-ZURICH = dt.datetime(2024, 1, 2, 3, 4, 5)
+ZURICH = dt.datetime(2024, 1, 2, 3, 4, 5)  # noqa: DTZ001 - a naive time is the case
 PNG = b"\x89PNG\r\n\x1a\n..."
 
 COLUMNS = [

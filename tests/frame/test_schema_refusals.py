@@ -240,7 +240,7 @@ def test_a_class_that_pydantic_cannot_finish_is_refused_in_our_words() -> None:
     """A forward reference to nowhere is the user's to repair."""
 
     class Late(BaseModel):
-        later: Nowhere  # type: ignore[name-defined]
+        later: Nowhere  # type: ignore[name-defined]  # noqa: F821 - a name that is nowhere is the case
 
     assert refusal(Late) == (
         "response_model Late names a type that is not defined. Define that type before this call, "

@@ -348,7 +348,7 @@ def test_requests_in_flight_at_a_stop_are_waited_for(bench: Bench) -> None:
     bench.write(IDS)
     quota = refusal(429, "insufficient_quota")
     quota = Say(quota.status, quota.body, delay=0.2)
-    script = lambda user, _: quota if user == "r0" else Say(body=b"{}", delay=0.5)
+    script = lambda user, _: quota if user == "r0" else Say(body=b"{}", delay=0.5)  # noqa: E731 - one line reads better here
     with running(script) as server, pytest.raises(ProviderError, match="3 rows have their outcome"):
         bench.run(server.url, concurrency=4)
     assert sorted(bench.records()) == ["r1", "r2", "r3"]

@@ -413,3 +413,32 @@ def test_the_frame_is_never_changed_and_a_lazy_frame_is_as_good(df, cloud):
     lazy = df.lazy().batch.submit(model="fake/m", prompt="{text}")
     assert lazy.id == job.id
     assert lazy.result().equals(out)
+
+
+def test_attaching_joins_onto_the_frame_of_this_call(df, cloud):
+    """A LazyFrame with more columns, and another prefix, are this call's own business."""
+    df.batch.submit(model="fake/m", prompt="{text}").wait()
+    wider = df.lazy().with_columns(extra=pl.lit(1))
+    out = wider.batch.submit(model="fake/m", prompt="{text}", prefix="my_").result()
+    assert "extra" in out.columns
+    assert out["my_response"].to_list() == df["text"].to_list()
+
+
+def test_the_parts_of_a_native_job_are_with_the_provider_side_by_side(tmp_path):
+    """The second batch does not wait for the first one's end."""
+    df = pl.DataFrame({"text": ["a", "b"], "m": ["fake/x", "fake/y"]})
+    with registered(Fake(tmp_path / "cloud", polls=10**9)) as fake:
+        job = df.batch.submit(model=pl.col("m"), prompt="{text}")
+        until = time.monotonic() + 30
+        while len(fake.batches()) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert len(fake.batches()) == 2
+        job.cancel().wait(30)
+
+
+def test_a_job_that_nobody_drives_is_queued_not_running(df, tmp_path):
+    """What a second process sees after the first one's death."""
+    with registered(Fake(tmp_path / "cloud")):
+        job = df.batch.submit(model="fake/m", prompt="{text}").wait()
+    bf.workspace().store.update_job(job.id, state="running", ended_at=None)
+    assert job.status == "queued"
