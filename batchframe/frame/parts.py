@@ -93,11 +93,11 @@ class PartWriter:
         while start < chunk.height:
             size = self._part(model)
             end, total = start, size.bytes
-            while (
-                end < chunk.height
-                and size.rows + end - start < limits.requests
-                and total + sizes[end] <= limits.bytes
-            ):
+            while end < chunk.height:
+                rows = size.rows + end - start
+                full = rows >= limits.requests or total + sizes[end] > limits.bytes
+                if rows and full:  # an empty part takes its first row, so this comes to an end
+                    break
                 total += sizes[end]
                 end += 1
             if end > start:

@@ -247,7 +247,9 @@ def _lease(spec: loopback.Spec) -> Iterator[loopback.Server]:
     finally:
         with _lock:
             entry.users -= 1
-            if entry.users == 0:
+            # A thread started while the interpreter shuts down never runs, and start() waits for it;
+            # the server then ends with the process anyway.
+            if entry.users == 0 and not sys.is_finalizing():
                 entry.timer = threading.Timer(IDLE_SECONDS, _stop_if_idle, [entry])
                 entry.timer.daemon = True
                 entry.timer.start()

@@ -55,7 +55,6 @@ CALLS = {
         errors.UnknownNameError,
         "No parameter 'response_modle' for /v1/chat/completions. Did you mean 'response_model' or 'response_format'? A parameter only your server knows goes into extra_body={'response_modle': ...}.",
     ),
-    ),
     "a parameter out of range": (
         {"prompt": "{text}", "temperature": 3},
         errors.UnsupportedError,
@@ -78,7 +77,6 @@ CALLS = {
         {"prompt": "{text}", "key": "n"},
         errors.KeyColumnError,
         "key='n' is null in row 1. Every row needs a key of its own; fill the nulls, or leave key= out.",
-    ),
     ),
     "a key that is no column": (
         {"prompt": "{text}", "key": "lable"},
@@ -112,7 +110,6 @@ CALLS = {
         {"prompt": pl.col("txet")},
         errors.ColumnError,
         "prompt= asks for the column 'txet', which the frame does not have. Did you mean 'text'? Columns: 'text', 'label', 'k', 'n'.",
-    ),
     ),
 }
 
