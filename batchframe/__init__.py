@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from batchframe import accessor as _accessor  # noqa: F401 - registers df.batch
 
 if TYPE_CHECKING:
+    from batchframe import errors as errors
     from batchframe.api import compare as compare
     from batchframe.api import embed as embed
     from batchframe.api import job as job
@@ -52,13 +53,15 @@ _WHERE = {
 }
 """Public name -> module."""
 
-__all__ = [*sorted(_WHERE), "scorers"]  # noqa: PLE0604 - the table is the list
+_MODULES = {"errors": "batchframe.errors", "scorers": "batchframe.evals.scorers"}
+
+__all__ = [*sorted(_WHERE), "errors", "scorers"]  # noqa: PLE0604 - the table is the list
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for."""
-    if name == "scorers":
-        return importlib.import_module("batchframe.evals.scorers")
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name not in _WHERE:
         raise AttributeError(f"module 'batchframe' has no attribute {name!r}")
     found = getattr(importlib.import_module(_WHERE[name]), name)
@@ -67,4 +70,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__", "errors"])
+    return sorted([*__all__, "__version__"])

@@ -561,9 +561,10 @@ def _workspace(path: str | os.PathLike[str] | None) -> Workspace:
 
     if path is None:
         return workspaces.current()
-    if not Path(path).is_dir():
-        raise InputError(f"There is no workspace at {path}.")
-    return workspaces.opened(Path(path))
+    chosen = Path(path).expanduser()
+    if not chosen.is_dir():
+        raise InputError(f"There is no workspace at {chosen}.")
+    return workspaces.opened(chosen)
 
 
 def _plan(request: Request, *, again: bool) -> Plan:

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from batchframe.ledger.events import JobState
 from batchframe.ledger.workspace import Workspace, storage
+from batchframe.notebook.display import in_notebook
 from batchframe.orchestration import follow as following
 from batchframe.orchestration.job import Job
 from batchframe.orchestration.plan import Request, Staged, job_id, ledger_rows
@@ -72,6 +73,8 @@ def _attach(workspace: Workspace, request: Request, row: dict[str, object]) -> J
         f"attached to {identity}, which this very call has made before ({told}); "
         "again=True runs and pays anew"
     )
-    sys.stderr.write(f"batchframe: {note}\n")
+    # a notebook paints stderr red, and nothing is wrong here
+    out = sys.stdout if in_notebook() else sys.stderr
+    out.write(f"batchframe: {note}\n")
     prefix = str(request.settings["prefix"])
     return Job(workspace, identity, frame=request.frame, prefix=prefix, note=note)

@@ -133,15 +133,15 @@ def _spec(model: str, endpoint: Endpoint) -> loopback.Spec:
 
 
 def _sized(spec: loopback.Spec, size: int) -> loopback.Spec:
-    """Give each engine its share of the cores.
+    """Give each engine its share of the cores, one core left to the rest of the machine.
 
     Many engines of one thread beat one engine of many: llama.cpp's threads wait for each other
-    spinning, and on a busy machine that costs several times the work itself.
+    spinning, and when something else takes one's core that costs several times the work itself.
     """
     cores = os.cpu_count() or 1
     fitting = max(1, _CROWDED // size) if size else MOST_ENGINES
     engines = _setting("BATCHFRAME_LOCAL_SLOTS", min(cores, MOST_ENGINES, fitting))
-    return replace(spec, engines=engines, threads=max(1, cores // engines))
+    return replace(spec, engines=engines, threads=max(1, (cores - 1) // engines))
 
 
 def _setting(variable: str, default: int) -> int:

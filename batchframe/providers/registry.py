@@ -49,7 +49,8 @@ def provider(name: str) -> Provider:
                 f"No provider '{name}'.{nearest(name, names())} Providers: {', '.join(names())}."
             )
         factory = getattr(importlib.import_module(entry.module), entry.factory)
-        _MADE[name] = cast("Callable[[], Provider]", factory)()
+        # another thread may have been faster, or a test may have put its own in place
+        return _MADE.setdefault(name, cast("Callable[[], Provider]", factory)())
     return _MADE[name]
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from typing import ClassVar
 
 import pytest
 
@@ -179,7 +180,7 @@ def test_a_setting_that_is_no_count_is_refused_by_name(value, gguf, monkeypatch)
 
 @pytest.mark.parametrize(
     ("cores", "gigabytes", "engines", "threads"),
-    [(2, 0.1, 2, 1), (16, 0.1, 8, 2), (8, 1.0, 2, 4), (8, 5.0, 1, 8), (None, 0.1, 1, 1)],
+    [(2, 0.1, 2, 1), (16, 0.1, 8, 1), (8, 1.0, 2, 3), (8, 5.0, 1, 7), (None, 0.1, 1, 1)],
 )
 def test_engines_share_the_cores(cores, gigabytes, engines, threads, monkeypatch):
     """Small models get many engines of few threads, large ones the reverse."""
@@ -232,18 +233,39 @@ def test_a_chat_and_an_embedding_job_have_servers_of_their_own(gguf, started):
         assert [stub.spec.kind for stub in started] == ["chat", "embedding"]
 
 
+class Alarm:
+    """A timer that rings when the test says so."""
+
+    set_off: ClassVar[list[Alarm]] = []
+
+    def __init__(self, seconds, function, args):
+        self.seconds, self.function, self.args, self.cancelled = seconds, function, args, False
+        self.set_off.append(self)
+
+    def start(self):
+        pass
+
+    def cancel(self):
+        self.cancelled = True
+
+    def ring(self):
+        self.function(*self.args)
+
+
 def test_a_server_ends_a_while_after_its_last_job(gguf, started, monkeypatch):
-    """And not while somebody uses it again."""
-    monkeypatch.setattr(local, "IDLE_SECONDS", 0.05)
+    """Counted from the last job, never while one runs, and the next job gets a fresh one."""
+    monkeypatch.setattr(Alarm, "set_off", [])
+    monkeypatch.setattr(local.threading, "Timer", Alarm)
     provider = local.Local()
     with provider.connect(str(gguf), Endpoint.CHAT):
-        pass
+        assert Alarm.set_off == []
+    first = Alarm.set_off[0]
+    assert first.seconds == local.IDLE_SECONDS
     with provider.connect(str(gguf), Endpoint.CHAT):
-        time.sleep(0.2)
+        assert first.cancelled
+        first.ring()  # it was too late to cancel
         assert started[0].alive
-    deadline = time.monotonic() + 10
-    while started[0].alive and time.monotonic() < deadline:
-        time.sleep(0.01)
+    Alarm.set_off[1].ring()
     assert (len(started), started[0].stopped) == (1, 1)
     with provider.connect(str(gguf), Endpoint.CHAT):
         assert len(started) == 2

@@ -124,7 +124,9 @@ def test_answers_do_not_depend_on_what_runs_beside_them(smollm2):
     prompts = [f"Summarise this review in one sentence.\n\n{review}" for review in REVIEWS]
 
     def text(prompt):
-        return chat(smollm2, prompt, max_tokens=16)[1]["choices"][0]["message"]["content"]
+        answer = chat(smollm2, prompt, max_tokens=16)[1]
+        assert answer["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+        return answer["choices"][0]["message"]["content"]
 
     alone = [text(prompt) for prompt in prompts]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
