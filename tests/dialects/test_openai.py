@@ -225,6 +225,10 @@ INVALID = "invalid_body"
             RowError("insufficient_quota", "x", retryable=True),
         ),
         # an error where others put it
+        (
+            answered({"error": {"code": "server_error", "message": "x"}, "choices": [{}]}),
+            RowError("server_error", "x", retryable=True),
+        ),
         ({"custom_id": "r0", "error": "boom"}, RowError("error", "boom")),
         ({"custom_id": "r0", "error": ["boom"]}, RowError("error", "")),
         ({"custom_id": "r0", "error": 7}, RowError("error", "")),

@@ -210,7 +210,6 @@ def test_an_expression_means_what_it_means_in_polars(prompt, texts, lazy):
             "prompt= must be a text with {column} placeholders or a pl.Expr, not int.",
         ),
     ],
-    ids=str,
 )
 def test_a_prompt_that_cannot_be_is_refused_before_a_row_is_read(prompt, kind, message):
     """The shape is never made, so nothing is staged either."""
@@ -443,7 +442,6 @@ TEXT = "messages[0]['content'][0] must be a text with {column} placeholders or a
             "messages[0]['name'] is not JSON: Object of type Expr is not JSON serializable.",
         ),
     ],
-    ids=repr,
 )
 def test_messages_of_no_shape_are_refused(messages, message):
     """Each says which message is at fault."""
@@ -482,7 +480,6 @@ def test_constant_parameters_are_written_as_plain_json():
         (object(), "Object of type object is not JSON serializable."),
         ({"a": pl.col("t")}, "Object of type Expr is not JSON serializable."),
     ],
-    ids=str,
 )
 def test_a_constant_that_is_not_json_is_refused(value, why):
     """NaN would otherwise become null on the wire."""
