@@ -16,6 +16,7 @@ import polars as pl
 
 from batchframe.errors import (
     ColumnError,
+    FileError,
     InputError,
     KeyColumnError,
     UnknownNameError,
@@ -501,6 +502,8 @@ def _schema_of(frame: Frame) -> pl.Schema:
         return frame.collect_schema()
     except pl.exceptions.PolarsError as error:
         raise ColumnError(f"The LazyFrame cannot be evaluated: {error}") from error
+    except OSError as error:
+        raise FileError(f"The LazyFrame's source cannot be read: {error}") from error
 
 
 def _merge(

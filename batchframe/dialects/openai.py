@@ -219,7 +219,7 @@ def _content(raw: object) -> str | None:
     """Give a message's text; reasoning models at Mistral answer with a list of parts."""
     if not isinstance(raw, list):
         return raw if isinstance(raw, str) else None
-    said = [_mapping(part).get("text") for part in raw if _mapping(part).get("type") in _TEXTS]
+    said = [p.get("text") for p in map(_mapping, raw) if _word(p.get("type")) in _TEXTS]
     return "".join(text for text in said if isinstance(text, str)) if said else None
 
 

@@ -1,7 +1,7 @@
 """Result files become one outcome per row, whatever the files hold.
 
 Lines may be shuffled, doubled, cut off, unknown or missing: every row of the part comes out exactly
-once, as an answer or as an error. A success beats an error, and the first success beats later ones.
+once, as an answer or as an error. A success beats an error, the first success beats later ones, the last error earlier ones.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _replies(
                 good = reply.error is None
                 if before is not None:
                     counts["doubled"] += 1
-                    if before or not good:
+                    if before:
                         continue
                 settled[reply.custom_id] = good
                 yield reply, len(raw)
@@ -272,27 +272,23 @@ def _with_parsed(frame: pl.DataFrame, schema: ResponseSchema) -> pl.DataFrame:
     """Add the typed answers; an answer that does not fit becomes a row error, its text stays."""
     texts = frame.select(pl.when("ok").then("response")).to_series()
     parsed = parse(texts, schema)
-    codes, messages, oks = [], [], []
-    columns = ("error_code", "error_message", "ok", "response")
-    for fault, (code, message, good, text) in zip(
-        parsed.errors, frame.select(columns).iter_rows(), strict=True
-    ):
-        found = fault
-        if found is None and good and text is None:
-            found = RowError("invalid_response", "the answer holds no text")
-        codes.append(found.code if found else code)
-        messages.append(found.message if found else message)
-        oks.append(good and found is None)
+    wordless = RowError("invalid_response", "the answer holds no text")
+    faults = [
+        wordless if fault is None and good and text is None else fault
+        for fault, good, text in zip(parsed.errors, frame["ok"], frame["response"], strict=True)
+    ]
+    found = pl.DataFrame(
+        [(f.code, f.message, f.retryable) if f else (None, None, None) for f in faults],
+        schema={"code": pl.String, "message": pl.String, "again": pl.Boolean},
+        orient="row",
+    )
+    fits = found["code"].is_null()
     return frame.with_columns(
-        pl.Series("error_code", codes, pl.String),
-        pl.Series("error_message", messages, pl.String),
-        pl.Series("ok", oks, pl.Boolean),
-        parsed.values.alias("parsed"),
-    ).with_columns(
-        pl.when(pl.col("error_code") == "invalid_response")
-        .then(pl.lit(value=False))
-        .otherwise("retryable")
-        .alias("retryable")
+        ok=frame["ok"] & fits,
+        error_code=pl.when(fits).then("error_code").otherwise(found["code"]),
+        error_message=pl.when(fits).then("error_message").otherwise(found["message"]),
+        retryable=pl.when(fits).then("retryable").otherwise(found["again"]),
+        parsed=parsed.values,
     )
 
 
@@ -304,7 +300,7 @@ def _arrow(schema: ResponseSchema | None) -> pa.Schema:
 
 
 def _keep_best(path: Path) -> None:
-    """Keep one outcome a row: the success where there is one."""
+    """Keep one outcome a row: the success where there is one, else the last error."""
     frame = pl.read_parquet(path, memory_map=False)
-    best = frame.sort("ok", descending=True, maintain_order=True).unique("row", keep="first")
+    best = frame.sort("ok", maintain_order=True).unique("row", keep="last", maintain_order=True)
     best.sort("row").write_parquet(path)

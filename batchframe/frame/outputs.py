@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Context, Decimal
 from pathlib import Path
 
@@ -19,6 +19,9 @@ _SUMMED = (
 )  # fmt: skip
 """What every try adds to: a row that was asked twice cost twice."""
 
+BULKY = ("body", "response", "embedding")
+"""Columns that count for nothing where only outcomes are counted."""
+
 _EXACT = Context(prec=60)
 """Wide enough that no sum of Decimal(38, 18) is rounded."""
 
@@ -29,6 +32,7 @@ def merged(
     schema: ResponseSchema | None,
     *,
     sent: Sequence[Path] = (),
+    leave_out: Collection[str] = (),
 ) -> pl.DataFrame:
     """Give the outcomes of all rows in row order, one a row.
 
@@ -40,10 +44,12 @@ def merged(
         outputs: The decoded parts' files, in part order.
         schema: The job's response model, if any.
         sent: Requests of parts that are not decoded yet: their rows come out as `pending` errors.
+        leave_out: Columns that the caller has no use for, such as the raw bodies: they stay on disk.
     """
     columns = dict(SCHEMA) if schema is None else {**SCHEMA, "parsed": schema.dtype}
+    columns = {name: dtype for name, dtype in columns.items() if name not in leave_out}
     frames = [pl.DataFrame(schema=columns)]
-    frames += [pl.read_parquet(path) for path in outputs]
+    frames += [pl.read_parquet(path, columns=list(columns)) for path in outputs]
     decoded = pl.concat(frames, how="vertical")
     if len(outputs) > 1:
         decoded = _best(decoded)

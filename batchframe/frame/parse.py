@@ -100,8 +100,8 @@ def _explain(error: ValidationError) -> str:
 
 
 def _error(message: str) -> RowError:
-    # Asked again, a model may well answer in the right form.
-    return RowError(CODE, _short(message, _LONGEST), retryable=True)
+    # asked again at temperature 0, a model says the same again: whether to try is the user's choice
+    return RowError(CODE, _short(message, _LONGEST))
 
 
 def _short(message: str, most: int) -> str:

@@ -269,7 +269,7 @@ class Driver:
         job, parts = store.job(self.job_id), store.parts(self.job_id)
         assert job is not None  # its lock is held
         files = [self.folder / decode.outputs_file(part["number"]) for part in parts]
-        merged = outputs.merged(self.folder, files, self.schema(job))
+        counted = outputs.merged(self.folder, files, None, leave_out=outputs.BULKY)
         seen = view({**job, "state": JobState.RUNNING}, parts)
         store.update_job(
             self.job_id,
@@ -282,7 +282,7 @@ class Driver:
             reasoning_tokens=seen.reasoning_tokens,
             cost=None if seen.cost is None else str(seen.cost),
             price=seen.price,
-            errors=groups_to_json(outputs.groups(merged)),
+            errors=groups_to_json(outputs.groups(counted)),
             ended_at=time.time(),
             driver=None,
         )

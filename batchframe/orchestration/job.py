@@ -24,6 +24,7 @@ from batchframe.errors import InputError, JobFailedError, JobTimeoutError, Works
 from batchframe.frame import outputs as merging
 from batchframe.frame.decode import outputs_file
 from batchframe.frame.join import join
+from batchframe.frame.outputs import BULKY
 from batchframe.frame.parts import PartWriter, part_file
 from batchframe.frame.requests import SCHEMA
 from batchframe.frame.schema import ResponseSchema
@@ -161,7 +162,7 @@ class Job:
         settings = self._row()["settings"]
         return join(
             self.frame(),
-            self.outputs(),
+            self._outputs(leave_out=("body",)),
             key=settings["key"],
             prefix=settings["prefix"] if self._prefix is None else self._prefix,
             embedding=self._row()["endpoint"] == Endpoint.EMBEDDINGS,
@@ -186,6 +187,9 @@ class Job:
             answer as JSON text) and, with a response model, `parsed`. Rows without an outcome yet
             have the error code `pending`.
         """
+        return self._outputs()
+
+    def _outputs(self, leave_out: Collection[str] = ()) -> pl.DataFrame:
         parts = self._workspace.store.parts(self._id)
         decoded = [p["number"] for p in parts if p["state"] == PartState.DECODED]
         waiting = [p["number"] for p in parts if p["state"] != PartState.DECODED]
@@ -195,6 +199,7 @@ class Job:
                 [self._folder / outputs_file(number) for number in decoded],
                 self._schema(),
                 sent=[self._folder / part_file(number) for number in waiting],
+                leave_out=leave_out,
             )
 
     def errors(self) -> pl.DataFrame:
@@ -222,7 +227,7 @@ class Job:
         if seen.state is JobState.FAILED:
             self._reopen([])
             return self
-        failed = self.outputs().filter(~pl.col("ok"), pl.col("part").is_not_null())
+        failed = self._outputs(leave_out=BULKY).filter(~pl.col("ok"), pl.col("part").is_not_null())
         chosen = pl.col("retryable") if codes is None else pl.col("error_code").is_in(list(codes))
         again = failed.filter(chosen)
         if again.height:

@@ -106,23 +106,45 @@ def stage(workspace: Workspace, request: Request) -> Staged:
 
 def _stage(folder: Path, request: Request) -> Staged:
     recipe = request.recipe
+    # kept first, and asked from what is kept: a query run twice may give its rows in another order
+    kept = folder / FRAME_FILE
+    stored = _store_frame(request.frame, kept)
+    frame = request.frame if isinstance(request.frame, pl.DataFrame) else pl.scan_parquet(kept)
     fingerprint = Fingerprint(
         {"mode": request.mode, "endpoint": recipe.shape.endpoint, "key": recipe.key},
         ordered=recipe.key is None,
     )
     limits = _LimitsByModel(recipe)
     writer = PartWriter(folder, limits)
-    samples: dict[str, list[str]] = {}
-    total = 0
-    for chunk in _observed(chunks(request.frame, recipe), limits, samples):
-        total += chunk.height
-        fingerprint.add(chunk)
-        writer.write(chunk)
-    parts = writer.close()
-    stored = _store_frame(request.frame, folder / FRAME_FILE)
+    seen = _Seen(limits, fingerprint)
+    parts = writer.write_all(seen.passing(chunks(frame, recipe)))
     return Staged(
-        folder, parts, total, writer.unsent, fingerprint.hexdigest(), samples, tuple(stored)
-    )
+        folder, parts, seen.total, writer.unsent, fingerprint.hexdigest(), seen.samples,
+        tuple(stored),
+    )  # fmt: skip
+
+
+@dataclass
+class _Seen:
+    """What is noted of the requests while they pass: their number, their digest, some bodies."""
+
+    limits: Mapping[str, Limits]
+    fingerprint: Fingerprint
+    total: int = 0
+    samples: dict[str, list[str]] = field(default_factory=dict)
+
+    def passing(self, requests: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """Let chunks pass; a model nobody knows is refused at its first row."""
+        for chunk in requests:
+            self.total += chunk.height
+            self.fingerprint.add(chunk)
+            sent = chunk.filter(pl.col("error").is_null())
+            for model in sent["model"].unique(maintain_order=True):
+                self.limits[model]
+            step = max(1, sent.height // SAMPLE)
+            for model, body in sent.gather_every(step).select("model", "body").iter_rows():
+                self.samples.setdefault(model, []).append(body)
+            yield chunk
 
 
 class _LimitsByModel(dict[str, Limits]):
@@ -140,20 +162,6 @@ class _LimitsByModel(dict[str, Limits]):
         return found.limits
 
 
-def _observed(
-    requests: Iterable[pl.DataFrame], limits: Mapping[str, Limits], samples: dict[str, list[str]]
-) -> Iterator[pl.DataFrame]:
-    """Let chunks pass, checking their models and keeping some bodies for the estimate."""
-    for chunk in requests:
-        sent = chunk.filter(pl.col("error").is_null())
-        for model in sent["model"].unique(maintain_order=True):
-            limits[model]
-        step = max(1, sent.height // SAMPLE)
-        for model, body in sent.gather_every(step).select("model", "body").iter_rows():
-            samples.setdefault(model, []).append(body)
-        yield chunk
-
-
 def is_native(ref: ModelRef, mode: Mode) -> bool:
     """Whether rows of this model would run in the provider's own batch."""
     return mode == "batch" and isinstance(provider(ref.provider), BatchProvider)
@@ -163,7 +171,10 @@ def _store_frame(frame: Frame, path: Path) -> list[str]:
     """Keep the user's frame beside the job, so that any process can join the answers onto it."""
     names = storable(frame.collect_schema())
     if isinstance(frame, pl.LazyFrame):
-        frame.select(names).sink_parquet(path)
+        try:
+            frame.select(names).sink_parquet(path)
+        except pl.exceptions.PolarsError as error:
+            raise InputError(f"The LazyFrame cannot be evaluated: {error}") from error
     else:
         frame.select(names).write_parquet(path)
     return names

@@ -211,13 +211,13 @@ def test_a_success_beats_an_error_in_any_order(tmp_path, first, files):
     assert odd == Reading(doubled=1)
 
 
-def test_the_first_of_two_equals_counts(tmp_path):
+def test_the_first_success_and_the_last_error_count(tmp_path):
     """Among successes and among errors."""
     raw = lines(
         answer("r10", "one"), answer("r10", "two"), failure("r11", "a"), failure("r11", "b")
     )
     found, odd = decoded(tmp_path, raw, count=2)
-    assert found.select("response", "error_code").rows() == [("one", None), (None, "a")]
+    assert found.select("response", "error_code").rows() == [("one", None), (None, "b")]
     assert odd == Reading(doubled=2)
 
 

@@ -53,7 +53,7 @@ def test_each_text_is_a_row_in_its_place() -> None:
     assert parsed.errors == [
         None,
         None,
-        RowError("invalid_response", message, retryable=True),
+        RowError("invalid_response", message),
         None,
     ]
 
