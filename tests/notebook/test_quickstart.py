@@ -25,7 +25,7 @@ def cells(tmp_path) -> list[str]:
     except MissingModelError:
         pytest.skip("the model is not in the model folder: batchframe local pull smollm2")
     here = {"BATCHFRAME_HOME": str(tmp_path / "workspace"), "BATCHFRAME_MODELS": str(models)}
-    first = f"import os\nos.environ.update({here!r})\nos.chdir({os.fspath(ROOT)!r})"
+    first = f"import os\nos.environ.update({here!r})\nos.chdir({os.fspath(QUICKSTART.parent)!r})"
     notebook = json.loads(QUICKSTART.read_text("utf-8"))
     code = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
     return [first, *code]
