@@ -1,8 +1,8 @@
 """Run every notebook in a workspace of its own and compare each output with the committed one.
 
 Cells whose output is a model's own words, or a card that goes on living, carry the tag
-`nbval-ignore-output`: the last bit of a float,
-and so now and then a word, differs between processors. Cells beside them assert what must hold.
+`nbval-ignore-output`: the last bit of a float, and so now and then a word, differs between
+processors. Cells beside them assert what must hold.
 """
 
 from __future__ import annotations
