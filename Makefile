@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 JOBS   ?= 2
 
-.PHONY: help demo test lint types layers unit notebooks docs docs-serve bench chaos clean
+.PHONY: help demo test lint types layers unit notebooks docs docs-serve bench clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,9 +49,6 @@ docs-serve: .venv/ready  ## look at the documentation while writing it
 bench: .venv/model  ## every benchmark, one JSON line each
 	$(BIN)/python -m benchmarks.import_time
 	$(BIN)/python -m benchmarks.local
-
-chaos: .venv/model  ## kill jobs at random moments for some minutes
-	$(BIN)/python -m pytest -q -m chaos tests
 
 clean:  ## remove what make has made
 	rm -rf .venv build site

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -362,10 +362,10 @@ def jobs(*, workspace: str | os.PathLike[str] | None = None) -> pl.DataFrame:
         `output_tokens`, `cost_usd` Float64 (null when unknown), `created_at` and `ended_at`
         Datetime(us, UTC), `message`.
     """
-    from batchframe.orchestration.view import view  # noqa: PLC0415
+    from batchframe.orchestration.follow import now  # noqa: PLC0415
 
-    store = _workspace(workspace).store
-    seen = [view(row, store.parts(row["id"])) for row in store.jobs()]
+    here = _workspace(workspace)
+    seen = [now(here, row["id"]) for row in here.store.jobs()]
     stamp = pl.Datetime("us", "UTC")
     return pl.DataFrame(
         [
@@ -470,12 +470,18 @@ def _request(
             f"model= must be 'provider/model' or a pl.Expr, not {type(model).__name__}."
         )
     if key is not None and key not in columns:
-        raise KeyColumnError(f"key='{key}' is not a column.{nearest(key, columns)}")
-    if concurrency is not None and concurrency < 1:
-        raise InputError(f"concurrency={concurrency}: at least 1.")
+        raise KeyColumnError(f"key={key!r} is not a column.{nearest(str(key), columns)}")
+    if concurrency is not None and (type(concurrency) is not int or concurrency < 1):
+        raise InputError(f"concurrency={concurrency!r}: it is a whole number, at least 1.")
+    if not isinstance(prefix, str):
+        raise InputError(f"prefix={prefix!r}: it is text, put before the added columns' names.")
+    if retry is not None and not isinstance(retry, Retry):
+        raise InputError(f"retry={retry!r}: it is a bf.Retry(attempts=...).")
     embedding = shape.endpoint is Endpoint.EMBEDDINGS
     refuse_collisions(columns, embedding=embedding, parsed=schema is not None, prefix=prefix)
     settings: dict[str, Any] = {"key": key, "prefix": prefix}
+    if prices is not None:
+        settings["prices"] = _prices(prices)
     if schema is not None:
         settings["response_schema"] = schema.to_json()
     return Request(
@@ -484,9 +490,9 @@ def _request(
         mode=mode,
         name=_clean_name(name),
         settings=settings,
-        memory=Memory(schema, retry or Retry(), concurrency, prices),
+        memory=Memory(schema, retry or Retry(), concurrency, settings.get("prices")),
         metadata=_metadata(metadata),
-        budget_usd=None if budget_usd is None else Decimal(str(budget_usd)),
+        budget_usd=_dollars(budget_usd),
         parameters=parameters,
         schema=schema,
     )
@@ -557,6 +563,28 @@ def _metadata(given: Mapping[Any, Any] | None) -> dict[str, str]:
                 f"up to {_METADATA_VALUE} characters."
             )
     return pairs
+
+
+def _dollars(given: Any) -> Decimal | None:
+    if given is None:
+        return None
+    try:
+        amount = Decimal(str(given))
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not amount.is_finite() or amount < 0:
+        raise InputError(f"budget_usd={given!r}: it is an amount of US dollars, for example 2.50.")
+    return amount
+
+
+def _prices(given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Check prices by hand before anything is paid; gives them as plain JSON for the ledger."""
+    from batchframe.pricing.rates import rates_for  # noqa: PLC0415
+    from batchframe.providers.registry import model_ref  # noqa: PLC0415
+
+    for name in given:
+        rates_for(model_ref(name), batch=False, overrides=given)
+    return {name: {k: str(v) for k, v in row.items()} for name, row in given.items()}
 
 
 def _workspace(path: str | os.PathLike[str] | None) -> Workspace:

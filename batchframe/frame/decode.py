@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from batchframe.frame.parse import parse
 from batchframe.frame.schema import ResponseSchema
+from batchframe.ledger.workspace import settle
 from batchframe.model import Reply, RowError
 
 Decode = Callable[[Mapping[str, Any]], Reply]
@@ -133,7 +134,9 @@ def decode_part(requests: Path, files: Iterable[Path], out: Path, how: Decoding)
             writer.write_table(_frame(records, how).to_arrow().cast(schema))
     if counts["doubled"]:
         _keep_best(growing)
+    settle(growing)
     growing.replace(out)
+    settle(out)
     return Reading(**counts)
 
 

@@ -10,6 +10,7 @@ import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
+from batchframe.ledger.workspace import settle
 from batchframe.model import Json
 
 Line = Callable[[str, Json], Json]
@@ -39,6 +40,7 @@ def write_wire(requests: Path, wire: Path, *, model: str, line: Line) -> int:
         os.fsync(out.fileno())
         size = out.tell()
     growing.replace(wire)
+    settle(wire)
     return size
 
 

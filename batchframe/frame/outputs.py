@@ -135,9 +135,11 @@ def cost(outputs: pl.DataFrame) -> tuple[Decimal | None, PriceKnown]:
     """Add up what the answers cost: the exact sum of known prices, and whether all were known.
 
     Args:
-        outputs: What `merged` gives; rows without tokens cost nothing.
+        outputs: What `merged` gives; rows without an answer cost nothing.
     """
-    paid = outputs.filter(pl.col("input_tokens").is_not_null() | pl.col("cost_usd").is_not_null())
+    signs = ("input_tokens", "cost_usd", "finish_reason")
+    asked = [pl.col(name).is_not_null() for name in signs if name in outputs.columns]
+    paid = outputs.filter(pl.any_horizontal("ok", *asked))  # an answer without usage cost something
     unknown = paid["cost_usd"].null_count()
     if paid.height == 0:
         return Decimal(0), "known"
@@ -154,7 +156,7 @@ def part_totals(path: Path) -> dict[str, object]:
         path: The part's outputs file.
     """
     tokens = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
-    frame = pl.read_parquet(path, columns=["ok", "cost_usd", *tokens])
+    frame = pl.read_parquet(path, columns=["ok", "cost_usd", "finish_reason", *tokens])
     total, price = cost(frame)
     totals: dict[str, object] = {
         "done": frame.height,

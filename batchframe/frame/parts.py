@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from batchframe.frame.requests import SCHEMA
+from batchframe.ledger.workspace import settle
 from batchframe.model import Limits
 
 LINE_OVERHEAD = 160
@@ -81,7 +82,7 @@ class PartWriter:
             path = self.folder / UNSENT
             # a retry adds to what the first submit refused
             before = pq.read_table(path) if path.exists() else None
-            self._unsent = _writer(path)
+            self._unsent = _writer(path.with_suffix(".tmp"))
             if before is not None:
                 self._unsent.write_table(before.cast(_ARROW))
         self._unsent.write_table(_table(refused))
@@ -119,6 +120,7 @@ class PartWriter:
     def _close(self, model: str) -> None:
         size, writer = self._open.pop(model)
         writer.close()
+        settle(self.folder / part_file(size.number))
         self.parts.append(size)
 
     def close(self) -> list[PartSize]:
@@ -127,6 +129,8 @@ class PartWriter:
             self._close(model)
         if self._unsent is not None:
             self._unsent.close()
+            (self.folder / UNSENT).with_suffix(".tmp").replace(self.folder / UNSENT)
+            settle(self.folder / UNSENT)
         self.parts.sort(key=lambda part: part.number)
         return self.parts
 

@@ -253,6 +253,10 @@ class Fingerprint:
             else:
                 self._sum = (self._sum + int.from_bytes(digest)) % 2**128
 
+    def mix(self, text: str) -> None:
+        """Take in something beside the rows."""
+        self._hash.update(text.encode("utf-8", "surrogatepass"))
+
     def hexdigest(self) -> str:
         """Give the fingerprint as 40 hexadecimal digits."""
         final = self._hash.copy()

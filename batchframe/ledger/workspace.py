@@ -74,7 +74,11 @@ class Workspace:
         return self.folder("staging", uuid.uuid4().hex)
 
     def __enter__(self) -> Self:
-        """Begin a block; `workspace(path)` has chosen this folder already."""
+        """Make this the current workspace for the block."""
+        if self in _FRESH:
+            _FRESH.clear()  # `workspace(path)` has put it on the stack already
+        else:
+            _STACK.append(self)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -114,6 +118,7 @@ def explain(error: OSError, path: Path) -> str:
 
 
 _STACK: list[Workspace] = []
+_FRESH: list[Workspace] = []  # chosen by the last call, and not yet the subject of a `with`
 _OPEN: dict[Path, Workspace] = {}
 
 
@@ -133,6 +138,7 @@ def workspace(path: str | os.PathLike[str] | None = None) -> Workspace:
         return current()
     chosen = opened(Path(path))
     _STACK.append(chosen)
+    _FRESH[:] = [chosen]
     return chosen
 
 
@@ -146,6 +152,36 @@ def current() -> Workspace:
     from platformdirs import user_data_path  # noqa: PLC0415 - only where nothing else was said
 
     return opened(user_data_path("batchframe", appauthor=False) / "workspace")
+
+
+def settle(path: Path) -> None:
+    """Bring a finished file or folder, and its name, to the disk: what the ledger says must be there.
+
+    Args:
+        path: It must not be open for writing any more.
+    """
+    for place in (path, path.parent):
+        try:
+            handle = os.open(place, os.O_RDONLY)
+        except OSError:
+            continue  # Windows opens no folders, and needs no more than the file's own flush
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise
+        finally:
+            os.close(handle)
+
+
+def _forget_stores() -> None:
+    """A forked child must not share its parent's connections."""
+    for known in _OPEN.values():
+        known.__dict__.pop("store", None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_stores)
 
 
 def opened(path: Path) -> Workspace:

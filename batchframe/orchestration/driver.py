@@ -17,7 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from batchframe.dialects import openai
-from batchframe.errors import BatchframeError, JobFailedError, StorageError
+from batchframe.errors import (
+    BatchframeError,
+    JobFailedError,
+    ProviderUnavailableError,
+    StorageError,
+)
 from batchframe.frame import decode, encode, outputs
 from batchframe.frame.parts import part_file
 from batchframe.frame.schema import ResponseSchema
@@ -39,6 +44,12 @@ SAVE_SECONDS = 0.5
 
 POLL_SECONDS = 15.0
 """How often a provider is asked, unless its lifecycle says otherwise."""
+
+REPEATABLE = frozenset({Effect.FIND, Effect.POLL, Effect.FETCH})
+"""Effects that only look, so trying again costs nothing."""
+
+HICCUPS = 3
+"""How often such an effect is tried again while the provider is away."""
 
 _OUTCOMES = {
     Phase.WAITING: Event.WAITING,
@@ -123,7 +134,17 @@ class Driver:
             for part in managed:
                 await self._drive(part["number"])
 
-        ways = [self._drive(part["number"]) for part in native]
+        async def told(number: int) -> None:
+            """Say at once that a part cannot go on: its siblings may take hours."""
+            try:
+                await self._drive(number)
+            except Exception as error:
+                await self._save(number, message=str(error))
+                await self._save_job(message=str(error))
+                await self._publish()
+                raise
+
+        ways = [told(part["number"]) for part in native]
         ends = await asyncio.gather(*ways, one_by_one(), return_exceptions=True)
         for end in ends:
             if end is not None:
@@ -146,7 +167,7 @@ class Driver:
                     await self._save(number, intent=doing)
                 act: Callable[[Row, Row], tuple[Event, dict[str, Any]]]
                 act = getattr(self, f"_{doing.value}")
-                event, changes = await asyncio.to_thread(act, job, part)
+                event, changes = await self._patiently(act, job, part, doing)
             after = steps.MOVES[state, event]
             if doing is not Effect.POLL or after is not state or self._due(number):
                 self._saved[number] = time.monotonic()
@@ -156,6 +177,22 @@ class Driver:
                 await asyncio.sleep(
                     getattr(self._lifecycle(job, part), "poll_seconds", POLL_SECONDS)
                 )
+
+    async def _patiently(
+        self,
+        act: Callable[[Row, Row], tuple[Event, dict[str, Any]]],
+        job: Row,
+        part: Row,
+        doing: Effect,
+    ) -> tuple[Event, dict[str, Any]]:
+        """Do an effect; one that may be repeated freely is, when the provider is away for a moment."""
+        pause = getattr(self._lifecycle(job, part), "poll_seconds", POLL_SECONDS)
+        for _ in range(HICCUPS if doing in REPEATABLE else 0):
+            try:
+                return await asyncio.to_thread(act, job, part)
+            except ProviderUnavailableError:
+                await asyncio.sleep(pause)
+        return await asyncio.to_thread(act, job, part)
 
     def _due(self, number: int) -> bool:
         return time.monotonic() - self._saved.get(number, 0.0) >= SAVE_SECONDS
@@ -237,7 +274,8 @@ class Driver:
     def _rates(self, job: Row, part: Row) -> Rates | None:
         ref = model_ref(part["model"])
         native = not isinstance(self._lifecycle(job, part), Managed)
-        return rates_for(ref, batch=native, overrides=self.memory.prices)
+        prices = self.memory.prices or job["settings"].get("prices")
+        return rates_for(ref, batch=native, overrides=prices)
 
     def _counts(self, job: Row, part: Row, progress: Progress) -> dict[str, Any]:
         """Give a running part's columns; a cost where the tokens and their price are known."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,7 +50,7 @@ class Follower:
             unsubscribe()
 
     async def _run(self) -> None:
-        lock = _lock(self.workspace, self.job_id)
+        lock = lock_of(self.workspace, self.job_id)
         while not (await self._look()).state.ended:
             if self.drive and _acquired(lock):
                 try:
@@ -112,14 +113,32 @@ def now(workspace: Workspace, job_id: str) -> JobView:
     ):
         return replace(follower.last, state=seen.state)
     if not here and seen.state is not JobState.QUEUED:
-        lock = _lock(workspace, job_id)
+        lock = lock_of(workspace, job_id)
         if _acquired(lock):
             lock.release()
             return replace(seen, state=JobState.QUEUED)
     return seen
 
 
-def _lock(workspace: Workspace, job_id: str) -> FileLock:
+def drop(workspace: Workspace, job_id: str) -> None:
+    """Forget what this process was told about a job."""
+    with _GUARD:
+        _FOLLOWERS.pop((str(workspace.path), job_id), None)
+
+
+def _forget_all() -> None:
+    """A forked child has the followers' objects but none of their threads."""
+    global _GUARD  # noqa: PLW0603 - the lock may be held by a thread that does not exist here
+    _GUARD = threading.Lock()
+    _FOLLOWERS.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+def lock_of(workspace: Workspace, job_id: str) -> FileLock:
+    """Give the lock that whoever drives a job holds."""
     return FileLock(workspace.job_folder(job_id) / "driver.lock", thread_local=False)
 
 

@@ -12,13 +12,15 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from filelock import FileLock
 
 from batchframe.errors import InputError, JobFailedError, JobTimeoutError, WorkspaceError
 from batchframe.frame import outputs as merging
@@ -111,9 +113,17 @@ class Job:
             JobFailedError: Something other than a row stopped the job.
             JobTimeoutError: The time is up; the job runs on.
         """
-        future = self._drive()
         until = None if timeout is None else time.monotonic() + timeout
 
+        while True:
+            self._wait_for(self._drive(), until, timeout)
+            # a retry in another thread may have reopened the job just when its follower left
+            if self.view.state.ended:
+                return self._ended()
+
+    def _wait_for(
+        self, future: concurrent.futures.Future[None], until: float | None, timeout: float | None
+    ) -> None:
         def look() -> JobView:
             if not future.done() and until is not None and time.monotonic() >= until:
                 raise JobTimeoutError(
@@ -134,14 +144,17 @@ class Job:
                     concurrent.futures.wait([future], timeout=TICK_SECONDS)
                     pump()
         future.result()
-        return self._ended()
 
     def __await__(self) -> Generator[Any, None, pl.DataFrame]:
         """`await job` waits without blocking the kernel and gives what `result()` gives."""
         return self._awaited().__await__()
 
     async def _awaited(self) -> pl.DataFrame:
-        await asyncio.wrap_future(self._drive())
+        while not self.view.state.ended or self.view.state is JobState.FAILED:
+            # shielded: whoever stops waiting must not stop the driver between two paid steps
+            await asyncio.shield(asyncio.wrap_future(self._drive()))
+            if self.view.state.ended:
+                break
         return self._ended().result()
 
     def result(self) -> pl.DataFrame:
@@ -221,6 +234,10 @@ class Job:
         Raises:
             InputError: The job has not ended.
         """
+        with self._changing():
+            return self._retry(codes)
+
+    def _retry(self, codes: Collection[str] | None) -> Job:
         seen = self.view
         if not seen.state.ended:
             raise InputError(f"Job {self._id} is {seen.state.value}; job.wait() first, then retry.")
@@ -244,8 +261,8 @@ class Job:
             writer.write(requests.join(again, on="row", how="semi", maintain_order="left"))
         return [part_row(self._id, size, retry=True) for size in writer.close()]
 
-    def _reopen(self, parts: list[dict[str, Any]]) -> None:
-        changes = {"state": JobState.QUEUED.value, "cancel": False, "ended_at": None}
+    def _reopen(self, parts: list[dict[str, Any]], *, cancel: bool = False) -> None:
+        changes = {"state": JobState.QUEUED.value, "cancel": cancel, "ended_at": None}
         self._workspace.store.add_parts(self._id, parts, message=None, **changes)
         FAILURES.pop(self._id, None)
         self._drive()
@@ -256,7 +273,10 @@ class Job:
         Returns:
             The job itself, at once; `wait()` waits for the end.
         """
-        if not self.view.state.ended:
+        state = self.view.state
+        if state is JobState.FAILED:  # its batches may still run at the provider
+            self._reopen([], cancel=True)
+        elif not state.ended:
             self._workspace.store.update_job(self._id, cancel=True)
             self._drive()
         return self
@@ -267,14 +287,27 @@ class Job:
         Raises:
             InputError: It has not ended; cancel it first.
         """
-        seen = self.view
-        if not seen.state.ended:
-            raise InputError(
-                f"Job {self._id} is {seen.state.value}. Type: job.cancel().wait(), then job.forget()."
-            )
-        self._workspace.store.delete_job(self._id)
+        with self._changing(), following.lock_of(self._workspace, self._id).acquire(timeout=10):
+            seen, parts = self.view, self._workspace.store.parts(self._id)
+            alive = any(part["state"] in (PartState.CREATED, PartState.RUNNING) for part in parts)
+            if not seen.state.ended or alive:
+                raise InputError(
+                    f"Job {self._id} is {seen.state.value}"
+                    f"{' and has a batch that may still run' if alive and seen.state.ended else ''}. "
+                    "Type: job.cancel().wait(), then job.forget()."
+                )
+            self._workspace.store.delete_job(self._id)
+        following.drop(self._workspace, self._id)
+        FAILURES.pop(self._id, None)
         with storage(self._folder):
             shutil.rmtree(self._folder, ignore_errors=False)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """One change of the job at a time, over all threads and processes."""
+        path = self._workspace.path / "launch.lock"
+        with storage(path), FileLock(path):
+            yield
 
     def on_done(self, call: Callable[[Job], object]) -> Job:
         """Call a function with the job when it has ended; at once if it has.

@@ -6,6 +6,7 @@ a folder that no row names, and the next launch of the same request takes its pl
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 
@@ -13,11 +14,11 @@ import polars as pl
 from filelock import FileLock
 
 from batchframe.ledger.events import JobState
-from batchframe.ledger.workspace import Workspace, storage
+from batchframe.ledger.workspace import Workspace, settle, storage
 from batchframe.notebook.display import in_notebook
 from batchframe.orchestration import follow as following
 from batchframe.orchestration.job import Job
-from batchframe.orchestration.plan import Request, Staged, job_id, ledger_rows
+from batchframe.orchestration.plan import FRAME_FILE, Frame, Request, Staged, job_id, ledger_rows
 
 
 def launch(workspace: Workspace, request: Request, staged: Staged, *, again: bool) -> Job:
@@ -32,15 +33,17 @@ def launch(workspace: Workspace, request: Request, staged: Staged, *, again: boo
     while True:
         runs = workspace.store.runs(staged.fingerprint)
         if runs and not again:
+            row = dict(runs[-1])
+            frame = _own_frame(workspace, request, staged, str(row["id"]))
             staged.discard()
-            return _attach(workspace, request, dict(runs[-1]))
-        if _made(workspace, request, staged, len(runs)):
-            identity = job_id(staged.fingerprint, len(runs))
+            return _attach(workspace, request, row, frame)
+        run = max((row["run"] for row in runs), default=-1) + 1
+        if _made(workspace, request, staged, run):
+            identity = job_id(staged.fingerprint, run)
             following.follow(workspace, identity, drive=True, memory=request.memory)
             # a LazyFrame's source may change while the job runs: what was kept is what was asked
             frame = request.frame if isinstance(request.frame, pl.DataFrame) else None
             return Job(workspace, identity, frame=frame)
-        again = False  # another process was faster with the same request
 
 
 def _made(workspace: Workspace, request: Request, staged: Staged, run: int) -> bool:
@@ -53,15 +56,30 @@ def _made(workspace: Workspace, request: Request, staged: Staged, run: int) -> b
         if folder.exists():  # a launch died between its two steps
             shutil.rmtree(folder)
         staged.folder.rename(folder)
+        settle(folder)
         return workspace.store.add_job(job, parts)
 
 
-def _attach(workspace: Workspace, request: Request, row: dict[str, object]) -> Job:
+def _own_frame(workspace: Workspace, request: Request, staged: Staged, identity: str) -> Frame:
+    """Give this call's frame in the order in which its rows were recognised.
+
+    A LazyFrame may give its rows in another order when it is run again, so what was staged is kept
+    beside the job, one file a process.
+    """
+    if isinstance(request.frame, pl.DataFrame):
+        return request.frame
+    kept = workspace.job_folder(identity) / f"frame-{os.getpid()}.parquet"
+    with storage(kept):
+        (staged.folder / FRAME_FILE).replace(kept)
+    return pl.scan_parquet(kept)
+
+
+def _attach(workspace: Workspace, request: Request, row: dict[str, object], frame: Frame) -> Job:
     """Open the job that the same call made before, and go on with it where it stopped."""
     identity, state = str(row["id"]), JobState(str(row["state"]))
     if state is JobState.FAILED:
         workspace.store.update_job(
-            identity, state=JobState.QUEUED.value, message=None, ended_at=None
+            identity, state=JobState.QUEUED.value, cancel=False, message=None, ended_at=None
         )
     if not state.ended or state is JobState.FAILED:
         following.follow(workspace, identity, drive=True, memory=request.memory)
@@ -77,4 +95,4 @@ def _attach(workspace: Workspace, request: Request, row: dict[str, object]) -> J
     out = sys.stdout if in_notebook() else sys.stderr
     out.write(f"batchframe: {note}\n")
     prefix = str(request.settings["prefix"])
-    return Job(workspace, identity, frame=request.frame, prefix=prefix, note=note)
+    return Job(workspace, identity, frame=frame, prefix=prefix, note=note)

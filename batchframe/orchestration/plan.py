@@ -7,6 +7,7 @@ nothing or a whole job.
 from __future__ import annotations
 
 import base64
+import secrets
 import shutil
 import time
 import weakref
@@ -26,7 +27,7 @@ from batchframe.frame.parts import PartSize, PartWriter
 from batchframe.frame.requests import Fingerprint, Recipe, chunks
 from batchframe.frame.schema import ResponseSchema
 from batchframe.ledger.events import JobState
-from batchframe.ledger.workspace import Workspace, storage
+from batchframe.ledger.workspace import Workspace, settle, storage
 from batchframe.model import Limits, Mode, ModelRef
 from batchframe.orchestration.driver import Memory
 from batchframe.orchestration.steps import PartState
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 FRAME_FILE = "frame.parquet"
 SAMPLE = 200
 """Rows of each chunk that the token estimate looks at."""
+
+SAMPLE_BYTES = 8_000_000
+"""Characters of bodies that are kept for it at most, over all chunks of a model."""
 
 STALE_SECONDS = 86_400
 """A staging folder older than this belongs to a process that is gone."""
@@ -109,6 +113,7 @@ def _stage(folder: Path, request: Request) -> Staged:
     # kept first, and asked from what is kept: a query run twice may give its rows in another order
     kept = folder / FRAME_FILE
     stored = _store_frame(request.frame, kept)
+    settle(kept)
     frame = request.frame if isinstance(request.frame, pl.DataFrame) else pl.scan_parquet(kept)
     fingerprint = Fingerprint(
         {"mode": request.mode, "endpoint": recipe.shape.endpoint, "key": recipe.key},
@@ -118,6 +123,8 @@ def _stage(folder: Path, request: Request) -> Staged:
     writer = PartWriter(folder, limits)
     seen = _Seen(limits, fingerprint)
     parts = writer.write_all(seen.passing(chunks(frame, recipe)))
+    if not parts:  # nothing is asked, so only the way of asking tells two such jobs apart
+        fingerprint.mix(f"{recipe.model} {recipe.shape.body}")
     return Staged(
         folder, parts, seen.total, writer.unsent, fingerprint.hexdigest(), seen.samples,
         tuple(stored),
@@ -132,6 +139,7 @@ class _Seen:
     fingerprint: Fingerprint
     total: int = 0
     samples: dict[str, list[str]] = field(default_factory=dict)
+    kept_bytes: dict[str, int] = field(default_factory=dict)
 
     def passing(self, requests: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """Let chunks pass; a model nobody knows is refused at its first row."""
@@ -143,8 +151,17 @@ class _Seen:
                 self.limits[model]
             step = max(1, sent.height // SAMPLE)
             for model, body in sent.gather_every(step).select("model", "body").iter_rows():
-                self.samples.setdefault(model, []).append(body)
+                self._keep(model, body)
             yield chunk
+
+    def _keep(self, model: str, body: str) -> None:
+        """Take a body into the sample; a sample that grows too large loses every second one."""
+        kept = self.samples.setdefault(model, [])
+        kept.append(body)
+        self.kept_bytes[model] = self.kept_bytes.get(model, 0) + len(body)
+        while len(kept) > 1 and (len(kept) > 10 * SAMPLE or self.kept_bytes[model] > SAMPLE_BYTES):
+            del kept[1::2]
+            self.kept_bytes[model] = sum(map(len, kept))
 
 
 class _LimitsByModel(dict[str, Limits]):
@@ -234,7 +251,8 @@ def part_row(identity: str, size: PartSize, *, retry: bool = False) -> dict[str,
         "job_id": identity,
         "number": size.number,
         "state": PartState.PLANNED.value,
-        "key": f"{identity}-{size.number}",
+        # not made of the request alone: a job forgotten, or of another workspace, had the same
+        "key": f"{identity}-{size.number}-{secrets.token_hex(4)}",
         "model": size.model,
         "rows": size.rows,
         "retry": retry,
@@ -263,6 +281,8 @@ class Plan:
             BudgetError: The estimate does not fit `budget_usd`.
         """
         self.check()
+        if not self.staged.folder.exists():  # submitted before, or swept away after a day
+            self.staged = stage(self.workspace, self.request)
         return self.launch(self)
 
     @property

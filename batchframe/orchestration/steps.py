@@ -2,7 +2,8 @@
 
 Rules, numbered so that code and tests can name them:
  1. Everything that decides what happens next to a part stands in this file; the driver only obeys.
- 2. The intent to do an effect is committed to the ledger before the effect, its outcome after it.
+ 2. The outcome of every effect is committed to the ledger before the next one; the intent to
+    create is committed before the effect, too. Every other effect may simply be done again.
  3. `CREATE` is the only effect that costs money. An open intent to create is settled by asking the
     provider (`FIND`) before anything is created again.
  4. Whatever the batch's end, its files are fetched: expired, cancelled and failed batches may hold

@@ -82,10 +82,14 @@ def _sum(parts: Iterable[Mapping[str, Any]], column: str) -> int | None:
     return sum(known) if known else None
 
 
-def _cost(parts: Iterable[Mapping[str, Any]]) -> tuple[Decimal | None, PriceKnown]:
-    """Add up the parts' costs; a part with tokens and no cost has an unknown price."""
+def _cost(parts: Sequence[Mapping[str, Any]]) -> tuple[Decimal | None, PriceKnown]:
+    """Add up the parts' costs; a part that is decoded, or has tokens, and no cost: unknown."""
     known = [Decimal(part["cost"]) for part in parts if part["cost"] is not None]
-    unknown = any(part["cost"] is None and part["input_tokens"] is not None for part in parts)
+    unknown = any(
+        part["cost"] is None
+        and (part["input_tokens"] is not None or part["state"] == PartState.DECODED)
+        for part in parts
+    )
     if unknown:
         return (sum(known, Decimal(0)), "partly") if known else (None, "unknown")
     return sum(known, Decimal(0)), "known"

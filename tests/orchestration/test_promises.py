@@ -135,7 +135,7 @@ def test_an_expired_batch_keeps_what_was_answered(df, tmp_path):
         again = job.retry().wait().result()
     assert again["response"].drop_nulls().len() == 19
     assert again["error"].drop_nulls().len() == 1
-    requests = (tmp_path / "cloud" / f"{job.id}-1.input.jsonl").read_bytes().splitlines()
+    requests = next((tmp_path / "cloud").glob(f"{job.id}-1-*.jsonl")).read_bytes().splitlines()
     assert len(requests) == 10, "only the unanswered rows are paid for again"
 
 
