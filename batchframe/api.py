@@ -441,13 +441,13 @@ def _request(
     parameters: Mapping[str, Any],
     name: str,
     mode: Mode = "batch",
-    key: str | None = None,
-    prefix: str = "",
-    metadata: Mapping[str, str] | None = None,
-    budget_usd: Decimal | float | None = None,
+    key: Any = None,
+    prefix: Any = "",
+    metadata: Any = None,
+    budget_usd: Any = None,
     prices: Mapping[str, Any] | None = None,
-    retry: Retry | None = None,
-    concurrency: int | None = None,
+    retry: Any = None,
+    concurrency: Any = None,
 ) -> Request:
     """Check what all verbs share and put the request together."""
     from batchframe.frame.join import refuse_collisions  # noqa: PLC0415
@@ -469,7 +469,7 @@ def _request(
         raise InputError(
             f"model= must be 'provider/model' or a pl.Expr, not {type(model).__name__}."
         )
-    if key is not None and key not in columns:
+    if key is not None and (not isinstance(key, str) or key not in columns):
         raise KeyColumnError(f"key={key!r} is not a column.{nearest(str(key), columns)}")
     if concurrency is not None and (type(concurrency) is not int or concurrency < 1):
         raise InputError(f"concurrency={concurrency!r}: it is a whole number, at least 1.")
@@ -549,8 +549,10 @@ def _clean_name(name: Any) -> str:
     return words if len(words) <= _NAME_LENGTH else words[: _NAME_LENGTH - 1] + "…"
 
 
-def _metadata(given: Mapping[Any, Any] | None) -> dict[str, str]:
+def _metadata(given: Any) -> dict[str, str]:
     """Check metadata against the strictest provider's limits."""
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(f"metadata={given!r}: it is a mapping of text to text.")
     pairs = dict(given or {})
     if len(pairs) > _METADATA_PAIRS:
         raise InputError(f"metadata= holds {len(pairs)} pairs; at most {_METADATA_PAIRS}.")

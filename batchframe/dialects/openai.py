@@ -46,7 +46,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "frequency_penalty": (-2, 2),
     "presence_penalty": (-2, 2),
     "top_logprobs": (0, 20),
-    "n": (1, 128),
+    "n": (1, 1),  # a row has one answer: to sample several, repeat the row
     "max_tokens": (1, float("inf")),
     "max_completion_tokens": (1, float("inf")),
     "dimensions": (1, float("inf")),

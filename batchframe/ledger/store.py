@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from batchframe.errors import LedgerVersionError, StorageError
 from batchframe.ledger.schema import JOBS, LEDGER, METADATA, MIGRATIONS, PARTS
+from batchframe.ledger.workspace import storage
 
 BUSY_SECONDS = 30
 
@@ -33,6 +34,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        with storage(path):
+            path.touch(mode=0o600)  # it names jobs by their prompts
         url = sa.URL.create("sqlite", database=str(path))
         self._engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
         sa.event.listen(self._engine, "connect", _prepare)

@@ -22,7 +22,14 @@ from typing import Any
 import polars as pl
 from filelock import FileLock
 
-from batchframe.errors import InputError, JobFailedError, JobTimeoutError, WorkspaceError
+from batchframe.errors import (
+    InputError,
+    JobError,
+    JobFailedError,
+    JobTimeoutError,
+    StorageError,
+    WorkspaceError,
+)
 from batchframe.frame import outputs as merging
 from batchframe.frame.decode import outputs_file
 from batchframe.frame.join import join
@@ -187,8 +194,19 @@ class Job:
         if self._frame is not None:
             return self._frame.lazy().collect()
         kept = self._folder / FRAME_FILE
-        with storage(kept):
+        with self._reading(), storage(kept):
             return pl.read_parquet(kept)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (pl.exceptions.PolarsError, FileNotFoundError) as error:
+            raise StorageError(
+                f"A file of {self._id} in {self._folder} is damaged or gone "
+                f"({type(error).__name__}). If the raw answers are there, "
+                f"bf.job('{self._id}').retry() reads them again and asks nothing twice."
+            ) from error
 
     def outputs(self) -> pl.DataFrame:
         """Give one row per request with everything known so far; does not wait.
@@ -206,7 +224,7 @@ class Job:
         parts = self._workspace.store.parts(self._id)
         decoded = [p["number"] for p in parts if p["state"] == PartState.DECODED]
         waiting = [p["number"] for p in parts if p["state"] != PartState.DECODED]
-        with storage(self._folder):
+        with self._reading(), storage(self._folder):
             return merging.merged(
                 self._folder,
                 [self._folder / outputs_file(number) for number in decoded],
@@ -244,12 +262,27 @@ class Job:
         if seen.state is JobState.FAILED:
             self._reopen([])
             return self
+        if self._unreadable():
+            self._reopen([])
+            return self
         failed = self._outputs(leave_out=BULKY).filter(~pl.col("ok"), pl.col("part").is_not_null())
         chosen = pl.col("retryable") if codes is None else pl.col("error_code").is_in(list(codes))
         again = failed.filter(chosen)
         if again.height:
             self._reopen(self._write_again(again))
         return self
+
+    def _unreadable(self) -> bool:
+        """Send parts whose decoded file is damaged back to be decoded; says whether there are any."""
+        store, found = self._workspace.store, False
+        for part in store.parts(self._id):
+            if part["state"] == PartState.DECODED:
+                try:
+                    pl.read_parquet(self._folder / outputs_file(part["number"]))
+                except (pl.exceptions.PolarsError, OSError):
+                    store.update_part(self._id, part["number"], state=PartState.FETCHED.value)
+                    found = True
+        return found
 
     def _write_again(self, again: pl.DataFrame) -> list[dict[str, Any]]:
         """Write the requests of some rows as new parts; gives the parts' ledger rows."""
@@ -300,7 +333,8 @@ class Job:
         following.drop(self._workspace, self._id)
         FAILURES.pop(self._id, None)
         with storage(self._folder):
-            shutil.rmtree(self._folder, ignore_errors=False)
+            if self._folder.exists():
+                shutil.rmtree(self._folder)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -322,7 +356,10 @@ class Job:
         return self
 
     def __repr__(self) -> str:
-        return text(self.view)
+        try:
+            return text(self.view)
+        except JobError:
+            return f"{self._id} (forgotten)"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """Give every form of the job in one output, for front ends that ask for it."""

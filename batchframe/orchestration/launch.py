@@ -7,8 +7,10 @@ a folder that no row names, and the next launch of the same request takes its pl
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import sys
+from pathlib import Path
 
 import polars as pl
 from filelock import FileLock
@@ -42,8 +44,8 @@ def launch(workspace: Workspace, request: Request, staged: Staged, *, again: boo
             identity = job_id(staged.fingerprint, run)
             following.follow(workspace, identity, drive=True, memory=request.memory)
             # a LazyFrame's source may change while the job runs: what was kept is what was asked
-            frame = request.frame if isinstance(request.frame, pl.DataFrame) else None
-            return Job(workspace, identity, frame=frame)
+            own = request.frame.clone() if isinstance(request.frame, pl.DataFrame) else None
+            return Job(workspace, identity, frame=own)
 
 
 def _made(workspace: Workspace, request: Request, staged: Staged, run: int) -> bool:
@@ -53,11 +55,30 @@ def _made(workspace: Workspace, request: Request, staged: Staged, run: int) -> b
     with storage(folder), FileLock(workspace.path / "launch.lock"):
         if workspace.store.job(job["id"]) is not None:
             return False
-        if folder.exists():  # a launch died between its two steps
-            shutil.rmtree(folder)
+        if folder.exists():  # a launch died between its two steps, or the ledger was lost
+            _adopt(folder, staged.folder)
         staged.folder.rename(folder)
         settle(folder)
         return workspace.store.add_job(job, parts)
+
+
+def _adopt(orphan: Path, staged: Path) -> None:
+    """Take over the answers of a job's folder that no ledger names; keep the rest of it aside.
+
+    The folder's name is made of the request, so its journals answer this very request.
+    """
+    journals = sorted(orphan.glob("*.journal.jsonl"))
+    if not journals and not list(orphan.glob("*.outputs.parquet")):
+        shutil.rmtree(orphan)
+        return
+    for journal in journals:
+        shutil.copy2(journal, staged / journal.name)
+    aside = orphan.with_name(f"{orphan.name}.orphan-{secrets.token_hex(4)}")
+    orphan.rename(aside)
+    sys.stderr.write(
+        f"batchframe: the ledger knows nothing of {orphan.name}, whose folder is there: its "
+        f"answers are taken over, and the folder is kept as {aside.name}\n"
+    )
 
 
 def _own_frame(workspace: Workspace, request: Request, staged: Staged, identity: str) -> Frame:
@@ -67,7 +88,7 @@ def _own_frame(workspace: Workspace, request: Request, staged: Staged, identity:
     beside the job, one file a process.
     """
     if isinstance(request.frame, pl.DataFrame):
-        return request.frame
+        return request.frame.clone()  # what the user changes in place later was not asked
     kept = workspace.job_folder(identity) / f"frame-{os.getpid()}.parquet"
     with storage(kept):
         (staged.folder / FRAME_FILE).replace(kept)

@@ -7,6 +7,8 @@ nothing or a whole job.
 from __future__ import annotations
 
 import base64
+import errno
+import os
 import secrets
 import shutil
 import time
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import polars as pl
+import polars.selectors as cs
 
 from batchframe.errors import InputError
 from batchframe.frame.join import storable
@@ -187,13 +190,17 @@ def is_native(ref: ModelRef, mode: Mode) -> bool:
 def _store_frame(frame: Frame, path: Path) -> list[str]:
     """Keep the user's frame beside the job, so that any process can join the answers onto it."""
     names = storable(frame.collect_schema())
-    if isinstance(frame, pl.LazyFrame):
-        try:
-            frame.select(names).sink_parquet(path)
-        except pl.exceptions.PolarsError as error:
-            raise InputError(f"The LazyFrame cannot be evaluated: {error}") from error
-    else:
-        frame.select(names).write_parquet(path)
+    # by exact name: a name such as "^a$" or "*" would be read as a pattern
+    chosen = frame.select(cs.by_name(*names)) if names else frame.select()
+    try:
+        if isinstance(chosen, pl.LazyFrame):
+            chosen.sink_parquet(path)
+        else:
+            chosen.write_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        if "No space left" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise InputError(f"The frame cannot be kept beside the job: {error}") from error
     return names
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 import batchframe as bf
 from batchframe import errors
-from batchframe.testing import Echo, Fake, registered
+from batchframe.testing import Echo, Fake, completion, registered
 
 
 class Label(BaseModel):
@@ -442,3 +442,180 @@ def test_a_job_that_nobody_drives_is_queued_not_running(df, tmp_path):
         job = df.batch.submit(model="fake/m", prompt="{text}").wait()
     bf.workspace().store.update_job(job.id, state="running", ended_at=None)
     assert job.status == "queued"
+
+
+def test_a_cancelled_await_leaves_the_driver_alone(df, tmp_path):
+    """Whoever stops waiting must not stop a step that pays, and so cause a second payment."""
+    import asyncio
+
+    fake = Fake(tmp_path / "cloud")
+    real = fake.create
+
+    def slow(*args):
+        time.sleep(0.5)
+        return real(*args)
+
+    fake.create = slow
+
+    async def impatient(job):
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(_awaited(job), 0.2)
+
+    with registered(fake):
+        job = df.batch.submit(model="fake/m", prompt="{text}")
+        asyncio.run(impatient(job))
+        assert job.wait(30).status == "completed"
+    assert len(fake.batches()) == 1
+
+
+def test_a_frame_changed_in_place_keeps_the_rows_that_were_asked(cloud):
+    """What the user does to the frame after submit was not asked."""
+    df = pl.DataFrame({"text": ["a", "b"]})
+    job = df.batch.submit(model="fake/m", prompt="{text}")
+    df[0, "text"] = "Z"
+    assert job.result().select("text", "response").rows() == [("a", "a"), ("b", "b")]
+
+
+def test_an_attached_lazy_frame_whose_source_was_reordered_keeps_its_rows(tmp_path, cloud):
+    """The order in which the rows were recognised is the order of the answers."""
+    path = tmp_path / "in.csv"
+    path.write_text("text\na\nb\nc\n")
+    pl.scan_csv(path).batch.submit(model="fake/m", prompt="{text}").wait()
+    attached = pl.scan_csv(path).batch.submit(model="fake/m", prompt="{text}")
+    path.write_text("text\nc\nb\na\n")
+    out = attached.result()
+    assert out["text"].to_list() == out["response"].to_list() == ["a", "b", "c"]
+
+
+def test_answers_without_usage_have_an_unknown_cost_not_a_known_zero(df, tmp_path):
+    """Promise 5 for the job and the list of jobs, too."""
+
+    def no_usage(body):
+        return {**completion(body, "fine"), "usage": None}
+
+    prices = {"fake/m": {"input": 1, "output": 1}}
+    with registered(Fake(tmp_path / "cloud", answer=no_usage)):
+        job = df.batch.submit(model="fake/m", prompt="{text}", prices=prices).wait()
+    assert job.cost is None
+    assert job.view.price == "unknown"
+    assert bf.jobs()["cost_usd"].to_list() == [None]
+
+
+def test_prices_by_hand_are_known_to_whoever_finishes_the_job(df, cloud):
+    """They are in the ledger, not in one process's memory."""
+    from batchframe.orchestration import follow
+
+    prices = {"fake/m": {"input": 1, "output": 1}}
+    job = df.batch.submit(model="fake/m", prompt="{text}", prices=prices).wait()
+    cost = job.cost
+    follow.drop(bf.workspace(), job.id)
+    bf.workspace().store.update_part(job.id, 0, state="fetched", cost=None)
+    bf.workspace().store.update_job(job.id, state="queued", ended_at=None)
+    assert bf.job(job.id).wait().cost == cost != 0
+
+
+def test_a_forgotten_jobs_batch_is_not_taken_for_a_new_jobs(df, cloud):
+    """The provider's key of a part is not made of the request alone."""
+    job = df.batch.submit(model="fake/m", prompt="{text}").wait()
+    job.forget()
+    assert repr(job) == f"{job.id} (forgotten)"
+    df.batch.submit(model="fake/m", prompt="{text}").wait()
+    assert len({batch["key"] for batch in cloud.batches()}) == 2
+
+
+def test_again_is_a_new_job_also_after_one_was_forgotten(df, cloud):
+    """Run numbers are not reused."""
+    first = df.batch.submit(model="fake/m", prompt="{text}").wait()
+    second = df.batch.submit(model="fake/m", prompt="{text}", again=True).wait()
+    first.forget()
+    third = df.batch.submit(model="fake/m", prompt="{text}", again=True).wait()
+    assert third.id not in (first.id, second.id)
+
+
+def test_empty_frames_asked_differently_are_different_jobs(cloud):
+    """Nothing is sent, and yet the types of the result differ."""
+    df = pl.DataFrame({"text": []}, schema={"text": pl.String})
+    plain = df.batch.submit(model="fake/m", prompt="{text}")
+    typed = df.batch.submit(model="fake/m", prompt="{text}", response_model=Label)
+    assert plain.id != typed.id
+    assert "parsed" in typed.result().columns
+
+
+def test_a_lost_ledger_costs_no_answers_of_a_managed_job(df, tmp_path, capsys):
+    """The folder's name is made of the request, so its journal answers the same request."""
+    asked = []
+    with registered(Echo(answer=lambda body: asked.append(1) or "x")):
+        job = df.batch.submit(model="echo/m", prompt="{text}").wait()
+        before = len(asked)
+        bf.workspace().store.delete_job(job.id)
+        again = df.batch.submit(model="echo/m", prompt="{text}").wait()
+    assert again.result()["response"].drop_nulls().len() == 19
+    assert len(asked) == before
+    assert "its answers are taken over" in capsys.readouterr().err
+
+
+def test_a_damaged_outputs_file_is_named_and_read_again_from_the_raw_answers(df, cloud):
+    """Promise 2: what is paid is there twice, and the message holds the line."""
+    job = df.batch.submit(model="fake/m", prompt="{text}").wait()
+    whole = job.result()
+    (file,) = bf.workspace().job_folder(job.id).glob("*.outputs.parquet")
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(errors.StorageError, match=r"retry\(\) reads them again"):
+        job.result()
+    assert job.retry().wait().result().equals(whole)
+    assert len(cloud.batches()) == 1
+
+
+def test_a_provider_that_is_away_for_a_moment_does_not_fail_the_job(df, tmp_path):
+    """Looking again costs nothing."""
+    fake = Fake(tmp_path / "cloud")
+    real, faults = fake.poll, iter([True, True])
+
+    def shaky(ticket):
+        if next(faults, False):
+            msg = "away"
+            raise errors.ProviderUnavailableError(msg)
+        return real(ticket)
+
+    fake.poll = shaky
+    with registered(fake):
+        assert df.batch.submit(model="fake/m", prompt="{text}").wait().status == "completed"
+
+
+def test_a_failed_jobs_batch_can_still_be_cancelled_and_is_not_forgotten_alive(df, tmp_path):
+    """A job that stopped here may go on being paid for there."""
+    fake = Fake(tmp_path / "cloud", polls=10**9)
+    real = fake.poll
+    fake.poll = lambda *_: (_ for _ in ()).throw(errors.AuthenticationError("no."))
+    with registered(fake):
+        job = df.batch.submit(model="fake/m", prompt="{text}")
+        with pytest.raises(errors.JobFailedError):
+            job.wait()
+        with pytest.raises(errors.InputError, match="has a batch that may still run"):
+            job.forget()
+        fake.poll = real
+        assert job.cancel().wait(30).status == "cancelled"
+    assert fake.batches()[0]["cancelled"]
+
+
+def test_two_retries_at_once_send_the_rows_once(df, tmp_path):
+    """The second finds that the first has reopened the job."""
+    with registered(Fake(tmp_path / "cloud", end="expired")) as fake:
+        job = df.batch.submit(model="fake/m", prompt="{text}").wait()
+        fake.end = "completed"
+        outcomes = []
+
+        def again():
+            try:
+                bf.job(job.id).retry()
+            except errors.InputError:
+                outcomes.append("refused")
+
+        threads = [threading.Thread(target=again) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        job.wait(30)
+        assert len(fake.batches()) == 2
+    assert job.view.failed == 1
