@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 import batchframe as bf
 from batchframe import errors
+from batchframe.orchestration import follow
 from batchframe.testing import Echo, Fake, completion, registered
 
 
@@ -340,6 +341,7 @@ def test_a_job_opens_by_id_in_another_handle_with_frame_and_types(df, tmp_path):
     with registered(Fake(tmp_path / "cloud", answer=lambda _: answer)):
         job = df.batch.submit(model="fake/m", prompt="{text}", response_model=Label)
         out = job.result()
+        follow.drop(bf.workspace(), job.id)  # as in a process that was told nothing
         assert bf.job(job.id[:8]).result().equals(out)
     assert out["parsed"][0] == {"label": "a", "score": 2}
 
@@ -503,15 +505,15 @@ def test_answers_without_usage_have_an_unknown_cost_not_a_known_zero(df, tmp_pat
 
 def test_prices_by_hand_are_known_to_whoever_finishes_the_job(df, cloud):
     """They are in the ledger, not in one process's memory."""
-    from batchframe.orchestration import follow
-
     prices = {"fake/m": {"input": 1, "output": 1}}
     job = df.batch.submit(model="fake/m", prompt="{text}", prices=prices).wait()
     cost = job.cost
+    assert cost is not None
+    assert cost > 0
     follow.drop(bf.workspace(), job.id)
     bf.workspace().store.update_part(job.id, 0, state="fetched", cost=None)
     bf.workspace().store.update_job(job.id, state="queued", ended_at=None)
-    assert bf.job(job.id).wait().cost == cost != 0
+    assert bf.job(job.id).wait().cost == cost
 
 
 def test_a_forgotten_jobs_batch_is_not_taken_for_a_new_jobs(df, cloud):
@@ -619,3 +621,23 @@ def test_two_retries_at_once_send_the_rows_once(df, tmp_path):
         job.wait(30)
         assert len(fake.batches()) == 2
     assert job.view.failed == 1
+
+
+def test_a_cancelled_managed_job_says_so_in_the_rows_it_did_not_ask_and_retry_sends_them(tmp_path):
+    """Answered rows are kept; the others are errors `cancelled`, worth sending again."""
+    df = pl.DataFrame({"text": [f"t{i}" for i in range(60)]})
+
+    def slow(body):
+        time.sleep(0.02)
+        return body["messages"][-1]["content"]
+
+    with registered(Echo(answer=slow, concurrency=2)):
+        job = df.batch.submit(model="echo/m", prompt="{text}")
+        while job.view.done < 5:
+            time.sleep(0.01)
+        out = job.cancel().wait(30).result()
+        answered = out["response"].drop_nulls().len()
+        assert 5 <= answered < 60
+        codes = out["error"].drop_nulls().str.split(":").list.first().unique().to_list()
+        assert codes == ["cancelled"]
+        assert job.retry().wait(60).result()["response"].to_list() == df["text"].to_list()
