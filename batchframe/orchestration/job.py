@@ -320,21 +320,27 @@ class Job:
         Raises:
             InputError: It has not ended; cancel it first.
         """
+        self._refuse_while_alive()
+        # a driver that has just ended the job may still be telling about it
         with self._changing(), following.lock_of(self._workspace, self._id).acquire(timeout=10):
-            seen, parts = self.view, self._workspace.store.parts(self._id)
-            alive = any(part["state"] in (PartState.CREATED, PartState.RUNNING) for part in parts)
-            if not seen.state.ended or alive:
-                raise InputError(
-                    f"Job {self._id} is {seen.state.value}"
-                    f"{' and has a batch that may still run' if alive and seen.state.ended else ''}. "
-                    "Type: job.cancel().wait(), then job.forget()."
-                )
+            self._refuse_while_alive()
             self._workspace.store.delete_job(self._id)
         following.drop(self._workspace, self._id)
         FAILURES.pop(self._id, None)
         with storage(self._folder):
             if self._folder.exists():
                 shutil.rmtree(self._folder)
+
+    def _refuse_while_alive(self) -> None:
+        """Refuse to forget what may still be worked on, or paid for."""
+        seen, parts = self.view, self._workspace.store.parts(self._id)
+        alive = any(part["state"] in (PartState.CREATED, PartState.RUNNING) for part in parts)
+        if not seen.state.ended or alive:
+            raise InputError(
+                f"Job {self._id} is {seen.state.value}"
+                f"{' and has a batch that may still run' if alive and seen.state.ended else ''}. "
+                "Type: job.cancel().wait(), then job.forget()."
+            )
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

@@ -41,7 +41,7 @@ def chat(message=None, finish="stop", **body):
 
 def test_what_the_reference_documents_passes():
     """At both ends of its range, and as a per-row value."""
-    check(temperature=0, top_p=1, n=128, stop=["a"], logit_bias={}, max_tokens=1)
+    check(temperature=0, top_p=1, n=1, stop=["a"], logit_bias={}, max_tokens=1)
     check(temperature=2, frequency_penalty=-2.0, max_completion_tokens=10**9, seed=-1)
     check(temperature=None, top_p=None)
     check(Endpoint.EMBEDDINGS, dimensions=1, user="x", encoding_format="base64")
@@ -111,7 +111,7 @@ def test_what_the_reference_documents_passes():
             Endpoint.CHAT,
             {"n": True},
             UnsupportedError,
-            "The parameter n=True was refused: it must be 1 to 128.",
+            "The parameter n=True was refused: it must be 1 to 1.",
         ),
         (
             Endpoint.CHAT,

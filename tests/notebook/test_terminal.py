@@ -18,7 +18,12 @@ from batchframe.notebook.terminal import follow
 
 def console(*, live: bool) -> tuple[Console, io.StringIO]:
     out = io.StringIO()
-    return Console(file=out, force_terminal=live, width=120, color_system=None), out
+    # whatever terminal the tests themselves run in: a dumb one draws nothing that moves
+    environ = {"TERM": "xterm"}
+    return (
+        Console(file=out, force_terminal=live, width=120, color_system=None, _environ=environ),
+        out,
+    )
 
 
 def test_a_file_gets_one_line_per_state():
