@@ -395,9 +395,6 @@ class Job:
         observer(self.view)  # what happened between the caller's look and now
         return unsubscribe
 
-    def _look(self) -> JobView:
-        return self.view
-
     def _drive(self) -> concurrent.futures.Future[None]:
         return following.follow(self._workspace, self._id, drive=True)
 

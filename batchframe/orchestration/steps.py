@@ -102,18 +102,3 @@ def effect(state: PartState, intent: Effect | None) -> Effect | None:
 def may_withdraw(state: PartState, intent: Effect | None) -> bool:
     """Whether a cancelled part can end without asking the provider: no batch can exist yet."""
     return (state, Event.WITHDRAWN) in MOVES and intent is not Effect.CREATE
-
-
-def mermaid() -> str:
-    """Draw the table as a Mermaid state diagram, for the docs."""
-    lines = ["stateDiagram-v2", "    [*] --> planned"]
-    for (state, event), after in MOVES.items():
-        doing = EFFECTS[state].value
-        label = (
-            "cancelled before there was a batch"
-            if event is Event.WITHDRAWN
-            else (f"{doing}: {event.value}" if event is not Event.ABSENT else "find: absent")
-        )
-        lines.append(f"    {state.value} --> {after.value}: {label}")
-    lines.append("    decoded --> [*]")
-    return "\n".join(lines)
