@@ -13,6 +13,7 @@ rows are sent by the immediate engine to a small server on loopback.
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -25,6 +26,8 @@ from batchframe.model import Connection, Endpoint, Limits, Part, Phase, Progress
 
 Answer = Callable[[dict[str, Any]], str | dict[str, Any]]
 """OpenAI body -> the answer's text, or a whole response body."""
+
+_ONE_BY_ONE = threading.Lock()
 
 LIMITS = Limits(requests=50_000, bytes=200_000_000, source="OpenAI's, copied", as_of="2026-11-23")
 
@@ -113,11 +116,11 @@ class Fake:
 
     def create(self, part: Part, ticket: Ticket) -> Ticket:
         """Begin a batch: every call makes a new one, and is paid for, as at real providers."""
-        number = len(self.batches())
-        batch = self.folder / f"batch-{number:04d}"
-        batch.mkdir()
         made = {"key": part.key, "input": ticket.data["input"], "polls": 0, "cancelled": False}
-        self._write(batch.name, made)
+        with _ONE_BY_ONE:  # parts of one job are created side by side
+            batch = self.folder / f"batch-{len(self.batches()):04d}"
+            batch.mkdir()
+            self._write(batch.name, made)
         return Ticket(self.name, {**ticket.data, "batch": batch.name})
 
     def batches(self) -> list[dict[str, Any]]:
