@@ -238,6 +238,7 @@ class _Run:
                 self._halt.set()
                 await asyncio.wait({work}, timeout=GRACE)
         finally:
+            self._halt.set()  # a worker whose cancel a library swallowed must not take another row
             await _ended(work, cancelled)
         if not work.cancelled() and (error := work.exception()) is not None:
             raise _first(error)
@@ -266,9 +267,12 @@ class _Run:
                 return
             try:
                 await self._ask(row)
-            except (KeyboardInterrupt, SystemExit) as interrupt:
-                # Out of a task these leave the loop at once, and nothing would be closed.
-                raise _InterruptError(interrupt) from None
+            except BaseException as error:
+                self._halt.set()  # for the others: a library may swallow the group's cancel
+                if isinstance(error, KeyboardInterrupt | SystemExit):
+                    # Out of a task these leave the loop at once, and nothing would be closed.
+                    raise _InterruptError(error) from None
+                raise
 
     async def _ask(self, row: Row) -> None:
         """Try a row until it has an outcome, or the run halts: then it is left as it was."""

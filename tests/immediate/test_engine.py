@@ -8,6 +8,7 @@ import json
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -458,6 +459,44 @@ def test_an_interrupted_run_keeps_what_came(bench: Bench) -> None:
         server.script = lambda user, _: fine(user)
         assert bench.run(server.url).done == 30
     assert len(bench.journal.read_bytes().splitlines()) == 30
+
+
+class Deaf(Direct):
+    """A transport whose library answers a cancel with the response (a future in Rust may do that)."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, *_: float) -> Response:
+        self.posts += 1
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.02)
+        return self.answer(json.loads(body)["user"])
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, ZeroDivisionError, asyncio.CancelledError])
+def test_a_run_ends_even_when_the_transport_swallows_the_cancel(
+    bench: Bench, end: type[BaseException]
+) -> None:
+    """What is in flight is kept; no worker takes another row."""
+    bench.write(IDS)
+    transport = Deaf(lambda _: Response(200, {}, b"{}"))
+
+    def ending(tally: Tally) -> None:
+        if tally.done == 3 and end is not asyncio.CancelledError:
+            raise end
+        if tally.done == 3:
+            task.cancel()
+
+    async def main() -> None:
+        nonlocal task
+        task = asyncio.create_task(
+            bench.arun("http://x.example", transport=transport, on_progress=ending)
+        )
+        await task
+
+    task: asyncio.Task[Any]
+    with pytest.raises(end):
+        asyncio.run(main())
+    assert transport.posts <= 8  # four that one commit covers, and each of the four takes one more
+    assert 3 <= len(answered(bench.journal)) <= transport.posts
 
 
 @pytest.mark.parametrize("where", ["transport", "on_reply"])
