@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import batchframe as bf
 from batchframe.commands.printing import print_line, say
 from batchframe.errors import JobFailedError
-from batchframe.ledger.events import EVENTS, JobState, JobView
+from batchframe.ledger.events import JobState, JobView
 
 if TYPE_CHECKING:
     from batchframe.orchestration.job import Job
@@ -44,7 +44,7 @@ def follow_job(job: Job) -> JobView:
             latest[:] = [view]
             observer(view)
 
-        return EVENTS.subscribe(job.id, see)
+        return bf.workspace().events.subscribe(job.id, see)
 
     try:
         view = terminal.follow(subscribe, look, console=Console(stderr=True))

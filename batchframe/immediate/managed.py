@@ -104,17 +104,12 @@ class Managed:
         ended = run.future is not None and run.future.done()
         if ended and run.future is not None:
             run.tally = run.future.result()
-        tally = run.tally
-        return Progress(
-            Phase.ENDED if ended else Phase.RUNNING,
-            total=tally.total,
-            done=tally.done,
-            failed=tally.failed,
-            usage=Usage(
-                tally.input_tokens, tally.output_tokens, tally.cached_tokens, tally.reasoning_tokens
-            ),
-            errors=tuple(run.errors.values()),
-        )
+        return _progress(run, Phase.ENDED if ended else Phase.RUNNING)
+
+    def seen(self, number: int) -> Progress | None:
+        """Give a part's last figures, also of a run that failed; None: not begun here."""
+        run = self._runs.get(number)
+        return None if run is None else _progress(run, Phase.RUNNING)
 
     def fetch(self, ticket: Ticket, folder: Path) -> list[Path]:
         """The journal is the result file."""
@@ -160,6 +155,20 @@ class Managed:
             )
         finally:
             await asyncio.to_thread(connecting.__exit__, None, None, None)
+
+
+def _progress(run: _Run, phase: Phase) -> Progress:
+    tally = run.tally
+    return Progress(
+        phase,
+        total=tally.total,
+        done=tally.done,
+        failed=tally.failed,
+        usage=Usage(
+            tally.input_tokens, tally.output_tokens, tally.cached_tokens, tally.reasoning_tokens
+        ),
+        errors=tuple(run.errors.values()),
+    )
 
 
 def _counter(errors: dict[str, tuple[RowError, int]]) -> Callable[[bytes], None]:

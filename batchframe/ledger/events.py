@@ -89,7 +89,10 @@ Observer = Callable[[JobView], None]
 
 
 class Events:
-    """Who looks at which job. Thread-safe; a failing observer never disturbs the driver."""
+    """Who looks at which job of one workspace. Thread-safe; a failing observer never disturbs the driver.
+
+    Ids say nothing across workspaces: the same call has the same id in each.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -108,8 +111,7 @@ class Events:
             self._observers.setdefault(job_id, {})[number] = observer
 
         def unsubscribe() -> None:
-            with self._lock:
-                self._observers.get(job_id, {}).pop(number, None)
+            self._drop(job_id, number)
 
         return unsubscribe
 
@@ -121,9 +123,11 @@ class Events:
             try:
                 observer(view)
             except Exception:  # noqa: BLE001 - a broken face must not stop a paid job
-                with self._lock:
-                    self._observers.get(view.id, {}).pop(number, None)
+                self._drop(view.id, number)
 
-
-EVENTS = Events()
-"""The stream of this process."""
+    def _drop(self, job_id: str, number: int) -> None:
+        with self._lock:
+            watching = self._observers.get(job_id, {})
+            watching.pop(number, None)
+            if not watching:
+                self._observers.pop(job_id, None)

@@ -52,7 +52,7 @@ PARTS = sa.Table(
     METADATA,
     sa.Column("job_id", sa.String(64), sa.ForeignKey("jobs.id"), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("state", sa.String(16), nullable=False),  # jobs.steps.PartState
+    sa.Column("state", sa.String(16), nullable=False),  # orchestration.steps.PartState
     sa.Column("intent", sa.String(16)),  # the effect that was about to happen; null: none open
     sa.Column("key", sa.String(64), nullable=False, unique=True),
     sa.Column("model", sa.Text, nullable=False),

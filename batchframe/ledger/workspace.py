@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from batchframe.errors import StorageError
+from batchframe.ledger.events import Events
 
 if TYPE_CHECKING:
     from batchframe.ledger.store import Store
@@ -45,6 +46,11 @@ class Workspace:
 
         self.folder()
         return Store(self.path / "ledger.sqlite3")
+
+    @cached_property
+    def events(self) -> Events:
+        """What happens to the workspace's jobs, as this process knows it."""
+        return Events()
 
     def folder(self, *names: str) -> Path:
         """Give a folder inside the workspace, made private and ready.
@@ -112,6 +118,11 @@ def explain(error: OSError, path: Path) -> str:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return (
             f"{path} cannot be written ({error.strerror}). Choose a folder of your own: "
+            'bf.workspace("path") or the environment variable BATCHFRAME_HOME.'
+        )
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return (
+            f"{path} cannot be made: it, or a folder above it, is a file. Choose a folder: "
             'bf.workspace("path") or the environment variable BATCHFRAME_HOME.'
         )
     return f"{path} cannot be used: {error.strerror or error}. Run the same call again afterwards."
@@ -187,4 +198,4 @@ if hasattr(os, "register_at_fork"):
 def opened(path: Path) -> Workspace:
     """One object a folder, so that a process opens each ledger once."""
     path = path.expanduser().absolute()
-    return _OPEN.setdefault(path, Workspace(path))
+    return _OPEN.setdefault(path.resolve(), Workspace(path))

@@ -11,7 +11,7 @@ import importlib.util
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from typing import TYPE_CHECKING, Any
 
 from batchframe.ledger.events import JobView, Observer
@@ -36,6 +36,7 @@ def in_notebook() -> bool:
 def mimebundle(
     view: JobView,
     *,
+    key: Hashable,
     subscribe: Callable[[Observer], Callable[[], None]],
     on_cancel: Callable[[], object],
     on_retry: Callable[[], object],
@@ -46,6 +47,7 @@ def mimebundle(
 
     Args:
         view: The job.
+        key: Which job it is, among all of this process; its id alone does not tell.
         subscribe: How to be called with each later view.
         on_cancel: See `JobWidget`.
         on_retry: See `JobWidget`.
@@ -57,7 +59,7 @@ def mimebundle(
     """
     bundle: dict[str, Any] = {"text/plain": text(view), "text/html": html(view)}
     wanted = (include is None or WIDGET in include) and WIDGET not in (exclude or ())
-    face = _face(view, subscribe, on_cancel, on_retry) if wanted and in_notebook() else None
+    face = _face(key, view, subscribe, on_cancel, on_retry) if wanted and in_notebook() else None
     if face is not None and face.widget is not None:
         bundle[WIDGET] = face.view_of_widget()
     return {
@@ -70,6 +72,7 @@ def mimebundle(
 def show(
     view: JobView,
     *,
+    key: Hashable,
     subscribe: Callable[[Observer], Callable[[], None]],
     on_cancel: Callable[[], object],
     on_retry: Callable[[], object],
@@ -78,6 +81,7 @@ def show(
 
     Args:
         view: The job.
+        key: Which job it is, among all of this process; its id alone does not tell.
         subscribe: How to be called with each later view.
         on_cancel: See `JobWidget`.
         on_retry: See `JobWidget`.
@@ -85,14 +89,15 @@ def show(
     if not in_notebook():
         sys.stdout.write(text(view) + "\n")
         return
-    _face(view, subscribe, on_cancel, on_retry).put()
+    _face(key, view, subscribe, on_cancel, on_retry).put()
 
 
-_FACES: dict[str, _Face] = {}
+_FACES: dict[Hashable, _Face] = {}
 _LOCK = threading.Lock()
 
 
 def _face(
+    key: Hashable,
     view: JobView,
     subscribe: Callable[[Observer], Callable[[], None]],
     on_cancel: Callable[[], object],
@@ -100,9 +105,9 @@ def _face(
 ) -> _Face:
     """Give the one face of a job in this process: showing it twice must not cost twice."""
     with _LOCK:
-        face = _FACES.get(view.id)
+        face = _FACES.get(key)
         if face is None or face.closed:
-            face = _FACES[view.id] = _Face(view, _widget(view, subscribe, on_cancel, on_retry))
+            face = _FACES[key] = _Face(view, _widget(view, subscribe, on_cancel, on_retry))
             subscribe(face.see)
             return face
     face.see(view)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -28,7 +30,7 @@ from batchframe.frame.parts import part_file
 from batchframe.frame.schema import ResponseSchema
 from batchframe.immediate.managed import Managed, wire_file
 from batchframe.immediate.retry import Retry
-from batchframe.ledger.events import EVENTS, ErrorGroup, JobState, JobView
+from batchframe.ledger.events import ErrorGroup, JobState, JobView
 from batchframe.ledger.workspace import Workspace, explain
 from batchframe.model import Endpoint, ModelRef, Part, Phase, Progress, Reply, RowError, Ticket
 from batchframe.orchestration import background, steps
@@ -38,6 +40,7 @@ from batchframe.pricing.cost import row_cost
 from batchframe.pricing.rates import Rates, rates_for
 from batchframe.providers.base import BatchProvider, Lifecycle
 from batchframe.providers.registry import model_ref, provider
+from batchframe.redact import redact
 
 SAVE_SECONDS = 0.5
 """Progress goes to the ledger at most this often: other processes look there."""
@@ -50,6 +53,9 @@ REPEATABLE = frozenset({Effect.FIND, Effect.POLL, Effect.FETCH})
 
 HICCUPS = 3
 """How often such an effect is tried again while the provider is away."""
+
+_NETWORK = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
+"""OSErrors that are about the way to a provider, not about a disk."""
 
 _OUTCOMES = {
     Phase.WAITING: Event.WAITING,
@@ -91,18 +97,23 @@ class Driver:
     _saved: dict[int, float] = field(default_factory=dict)
     _speed: Speed = field(default_factory=Speed)
     _managed: dict[str, Managed] = field(default_factory=dict)
+    _written: set[int] = field(default_factory=set)
 
     @property
     def folder(self) -> Path:
         """The job's folder."""
         return self.workspace.job_folder(self.job_id)
 
-    async def run(self) -> None:
+    async def run(self) -> Exception | None:
         """Drive the job to its end; a failure is written down, not raised, wherever that is possible.
+
+        Returns:
+            What stopped the job, if anything did.
 
         Raises:
             StorageError: Not even the failure could be written down.
         """
+        failure = None
         try:
             await self._save_job(
                 state=JobState.RUNNING, driver=f"{socket.gethostname()}:{os.getpid()}", message=None
@@ -113,11 +124,12 @@ class Driver:
             await self._drive_all(await self._parts())
             await asyncio.to_thread(self._finish)
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must say so and stay resumable
-            await self._fail(error)
+            failure = await self._fail(error)
         finally:
             for managed in self._managed.values():
                 await managed.stop()
         await self._publish()
+        return failure
 
     async def _drive_all(self, parts: list[Row]) -> None:
         """Drive the providers' batches side by side, managed ones after each other.
@@ -139,8 +151,8 @@ class Driver:
             try:
                 await self._drive(number)
             except Exception as error:
-                await self._save(number, message=str(error))
-                await self._save_job(message=str(error))
+                await self._save(number, message=_words(error))
+                await self._save_job(message=_words(error))
                 await self._publish()
                 raise
 
@@ -189,10 +201,10 @@ class Driver:
         pause = getattr(self._lifecycle(job, part), "poll_seconds", POLL_SECONDS)
         for _ in range(HICCUPS if doing in REPEATABLE else 0):
             try:
-                return await asyncio.to_thread(act, job, part)
+                return await asyncio.to_thread(_reached, act, job, part)
             except ProviderUnavailableError:
                 await asyncio.sleep(pause)
-        return await asyncio.to_thread(act, job, part)
+        return await asyncio.to_thread(_reached, act, job, part)
 
     def _due(self, number: int) -> bool:
         return time.monotonic() - self._saved.get(number, 0.0) >= SAVE_SECONDS
@@ -200,22 +212,37 @@ class Driver:
     # One method an effect: what it does is written at the method, when it is done stands in steps.py.
 
     def _encode(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
+        self._wire(job, part)
+        return Event.DONE, {}
+
+    def _wire(self, job: Row, part: Row) -> Path:
+        """Give the part's wire file, written by this very driver.
+
+        What an earlier process left may be damaged or gone; the requests are what counts.
+        """
+        wire = self.folder / wire_file(part["number"])
+        if part["number"] in self._written:
+            return wire
         endpoint = Endpoint(job["endpoint"])
         encode.write_wire(
             self.folder / part_file(part["number"]),
-            self.folder / wire_file(part["number"]),
+            wire,
             model=model_ref(part["model"]).name,
             line=lambda custom_id, body: openai.line(custom_id, endpoint, body),
         )
-        return Event.DONE, {}
+        self._written.add(part["number"])
+        return wire
 
     def _upload(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
         lifecycle = self._lifecycle(job, part)
-        ticket = lifecycle.upload(_part(job, part), self.folder / wire_file(part["number"]))
+        ticket = lifecycle.upload(_part(job, part), self._wire(job, part))
         return Event.DONE, {"ticket": dict(ticket.data)}
 
     def _create(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
-        ticket = self._lifecycle(job, part).create(_part(job, part), _ticket(part))
+        lifecycle = self._lifecycle(job, part)
+        if isinstance(lifecycle, Managed):
+            self._wire(job, part)
+        ticket = lifecycle.create(_part(job, part), _ticket(part))
         return Event.DONE, {"ticket": dict(ticket.data)}
 
     def _find(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
@@ -228,6 +255,8 @@ class Driver:
         lifecycle = self._lifecycle(job, part)
         if job["cancel"]:
             lifecycle.cancel(_ticket(part))
+        elif isinstance(lifecycle, Managed):
+            self._wire(job, part)
         progress = lifecycle.poll(_ticket(part))
         self._live[part["number"]] = progress
         changes = {"phase": progress.phase.value, "message": progress.message}
@@ -238,6 +267,9 @@ class Driver:
         return Event.DONE, {"files": [file.name for file in files]}
 
     def _decode(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
+        files = [self.folder / name for name in part["files"] or ()]
+        if not all(file.exists() for file in files):
+            return Event.ABSENT, {}
         number, rates = part["number"], self._rates(job, part)
         price: Callable[[Reply], Decimal | None] = lambda reply: row_cost(reply.usage, rates).total  # noqa: E731
         out = self.folder / decode.outputs_file(number)
@@ -249,7 +281,6 @@ class Driver:
             schema=self.schema(job),
             absent=_absent(job, part),
         )
-        files = [self.folder / name for name in part["files"] or ()]
         odd = decode.decode_part(self.folder / part_file(number), files, out, how)
         self._live.pop(number, None)
         remark = ", ".join(
@@ -325,21 +356,34 @@ class Driver:
             driver=None,
         )
 
-    async def _fail(self, error: Exception) -> None:
-        """Write down why the job cannot go on; what is paid stays and the same call resumes it."""
+    async def _fail(self, error: Exception) -> Exception | None:
+        """Write down why the job cannot go on; what is paid stays and the same call resumes it.
+
+        Returns:
+            The failure, for `raise ... from`; None when its own words hold a credential.
+        """
         if isinstance(error, OSError) and not isinstance(error, BatchframeError):
-            error = StorageError(explain(error, self.folder))
-        if isinstance(error, BatchframeError):
-            message = str(error)
-        else:
-            message = f"{type(error).__name__}: {error}"
-        FAILURES[self.job_id] = error
+            place = self.folder if error.filename is None else Path(os.fsdecode(error.filename))
+            error = StorageError(explain(error, place))
+        await asyncio.to_thread(self._save_counts)
         await self._save_job(
-            state=JobState.FAILED, message=message, ended_at=time.time(), driver=None
+            state=JobState.FAILED, message=_words(error), ended_at=time.time(), driver=None
         )
+        _let_go(error)
+        return error if redact(str(error)) == str(error) else None
+
+    def _save_counts(self) -> None:
+        """Save how far managed parts came: their journals hold it, and people ask."""
+        job = self.workspace.store.job(self.job_id)
+        for part in self.workspace.store.parts(self.job_id) if job else ():
+            for managed in self._managed.values():
+                progress = managed.seen(part["number"])
+                if job and progress and part["state"] != PartState.DECODED:
+                    counts = self._counts(job, part, progress)
+                    self.workspace.store.update_part(self.job_id, part["number"], **counts)
 
     async def _publish(self) -> None:
-        EVENTS.publish(await asyncio.to_thread(self.look))
+        self.workspace.events.publish(await asyncio.to_thread(self.look))
 
     def look(self) -> JobView:
         """Give the job's view with what the driver knows better than the ledger: now."""
@@ -385,8 +429,35 @@ class Driver:
         await asyncio.to_thread(self.workspace.store.update_job, self.job_id, **changes)
 
 
-FAILURES: dict[str, Exception] = {}
-"""The exceptions themselves, for `raise ... from` in the process that saw them."""
+def _reached(
+    act: Callable[[Row, Row], tuple[Event, dict[str, Any]]], job: Row, part: Row
+) -> tuple[Event, dict[str, Any]]:
+    """Do an effect; a broken way to the provider is the provider's error, not the disk's."""
+    try:
+        return act(job, part)
+    except _NETWORK as error:
+        if isinstance(error, BatchframeError):
+            raise
+        name = part["model"].split("/", 1)[0]
+        raise ProviderUnavailableError(
+            f"{name} cannot be reached ({type(error).__name__}: {redact(str(error))}). "
+            "What is paid is kept; go on when it is back."
+        ) from error
+
+
+def _words(error: Exception) -> str:
+    """Say what an exception says, with the class of one that is not ours."""
+    told = str(error) if isinstance(error, BatchframeError) else f"{type(error).__name__}: {error}"
+    return redact(told)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Empty the frames that a kept exception holds: frames of data hang on them."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _part(job: Row, part: Row) -> Part:

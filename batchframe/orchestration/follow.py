@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from batchframe.errors import JobError
-from batchframe.ledger.events import EVENTS, JobState, JobView
+from batchframe.ledger.events import JobState, JobView
 from batchframe.ledger.workspace import Workspace, storage
 from batchframe.orchestration import background
 from batchframe.orchestration.driver import Driver, Memory
@@ -39,11 +39,14 @@ class Follower:
     drive: bool
     future: concurrent.futures.Future[None] | None = None
     last: JobView | None = None
+    failure: Exception | None = None
     _speed: Speed = field(default_factory=Speed)
 
     async def run(self) -> None:
         """Follow the job until it has ended."""
-        unsubscribe = EVENTS.subscribe(self.job_id, lambda seen: setattr(self, "last", seen))
+        unsubscribe = self.workspace.events.subscribe(
+            self.job_id, lambda seen: setattr(self, "last", seen)
+        )
         try:
             await self._run()
         finally:
@@ -55,7 +58,7 @@ class Follower:
             if self.drive and _acquired(lock):
                 try:
                     if not (await self._look()).state.ended:
-                        await Driver(self.workspace, self.job_id, self.memory).run()
+                        self.failure = await Driver(self.workspace, self.job_id, self.memory).run()
                 finally:
                     lock.release()
             else:
@@ -66,7 +69,7 @@ class Follower:
         rate = self._speed(seen.done)
         if seen.state is JobState.RUNNING and rate:
             seen = await asyncio.to_thread(look, self.workspace, self.job_id, rate)
-        EVENTS.publish(seen)
+        self.workspace.events.publish(seen)
         return seen
 
 
@@ -118,6 +121,18 @@ def now(workspace: Workspace, job_id: str) -> JobView:
             lock.release()
             return replace(seen, state=JobState.QUEUED)
     return seen
+
+
+def failure_of(workspace: Workspace, job_id: str) -> Exception | None:
+    """Give the exception that stopped a job, where this process was the one that saw it.
+
+    Args:
+        workspace: Where the job is kept.
+        job_id: The job.
+    """
+    with _GUARD:
+        known = _FOLLOWERS.get((str(workspace.path), job_id))
+        return known.failure if known else None
 
 
 def drop(workspace: Workspace, job_id: str) -> None:

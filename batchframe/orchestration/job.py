@@ -37,14 +37,14 @@ from batchframe.frame.outputs import BULKY
 from batchframe.frame.parts import PartWriter, part_file
 from batchframe.frame.requests import SCHEMA
 from batchframe.frame.schema import ResponseSchema
-from batchframe.ledger.events import EVENTS, JobState, JobView, Observer
-from batchframe.ledger.workspace import Workspace, storage
+from batchframe.ledger.events import JobState, JobView, Observer
+from batchframe.ledger.workspace import Workspace, opened, storage
 from batchframe.model import Endpoint
 from batchframe.notebook import display
 from batchframe.notebook.html import text
 from batchframe.notebook.kernel import while_blocked
 from batchframe.orchestration import follow as following
-from batchframe.orchestration.driver import FAILURES, Memory
+from batchframe.orchestration.driver import Memory
 from batchframe.orchestration.plan import FRAME_FILE, part_row
 from batchframe.orchestration.steps import PartState
 from batchframe.providers.registry import model_ref, provider
@@ -78,6 +78,22 @@ class Job:
         self._frame = frame
         self._prefix = prefix
         self._note = note
+
+    @property
+    def _where(self) -> tuple[str, str]:
+        return str(self._workspace.path), self._id
+
+    def __eq__(self, other: object) -> bool:
+        """Two handles of one job in one workspace are equal."""
+        return self._where == other._where if isinstance(other, Job) else NotImplemented
+
+    def __hash__(self) -> int:
+        """As equal handles need it."""
+        return hash(self._where)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickled handle finds the job on the same machine; the frame stays where it was."""
+        return _unpickled, (*self._where, self._prefix)
 
     @property
     def id(self) -> str:
@@ -194,7 +210,7 @@ class Job:
         if self._frame is not None:
             return self._frame.lazy().collect()
         kept = self._folder / FRAME_FILE
-        with self._reading(), storage(kept):
+        with storage(kept), self._reading():
             return pl.read_parquet(kept)
 
     @contextmanager
@@ -224,7 +240,7 @@ class Job:
         parts = self._workspace.store.parts(self._id)
         decoded = [p["number"] for p in parts if p["state"] == PartState.DECODED]
         waiting = [p["number"] for p in parts if p["state"] != PartState.DECODED]
-        with self._reading(), storage(self._folder):
+        with storage(self._folder), self._reading():
             return merging.merged(
                 self._folder,
                 [self._folder / outputs_file(number) for number in decoded],
@@ -297,7 +313,6 @@ class Job:
     def _reopen(self, parts: list[dict[str, Any]], *, cancel: bool = False) -> None:
         changes = {"state": JobState.QUEUED.value, "cancel": cancel, "ended_at": None}
         self._workspace.store.add_parts(self._id, parts, message=None, **changes)
-        FAILURES.pop(self._id, None)
         self._drive()
 
     def cancel(self) -> Job:
@@ -326,7 +341,6 @@ class Job:
             self._refuse_while_alive()
             self._workspace.store.delete_job(self._id)
         following.drop(self._workspace, self._id)
-        FAILURES.pop(self._id, None)
         with storage(self._folder):
             if self._folder.exists():
                 shutil.rmtree(self._folder)
@@ -370,28 +384,29 @@ class Job:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """Give every form of the job in one output, for front ends that ask for it."""
         self._watch()
-        return display.mimebundle(
-            self.view,
-            subscribe=self._subscribe,
-            on_cancel=self.cancel,
-            on_retry=self.retry,
-            include=include,
-            exclude=exclude,
-        )
+        return display.mimebundle(self.view, **self._buttons(), include=include, exclude=exclude)
 
     def _ipython_display_(self) -> None:
         """Show the live widget in a notebook, and its static twin wherever that cannot live."""
         self._watch()
-        display.show(
-            self.view, subscribe=self._subscribe, on_cancel=self.cancel, on_retry=self.retry
-        )
+        display.show(self.view, **self._buttons())
+
+    def _buttons(self) -> dict[str, Any]:
+        """Give what a face may do; it lives as long as the page, so it must not hold the frame."""
+        bare = Job(self._workspace, self._id)
+        return {
+            "key": self._where,
+            "subscribe": bare._subscribe,
+            "on_cancel": bare.cancel,
+            "on_retry": bare.retry,
+        }
 
     def _watch(self) -> None:
         if not self.view.state.ended:
             following.follow(self._workspace, self._id, drive=False)
 
     def _subscribe(self, observer: Callable[[JobView], None]) -> Callable[[], None]:
-        unsubscribe = EVENTS.subscribe(self._id, observer)
+        unsubscribe = self._workspace.events.subscribe(self._id, observer)
         observer(self.view)  # what happened between the caller's look and now
         return unsubscribe
 
@@ -403,10 +418,11 @@ class Job:
         if seen.state is JobState.FAILED:
             cause = (seen.message or "nobody knows why").rstrip()
             cause += "" if cause.endswith((".", "!", "?", ")")) else "."
+            if "same call again" not in cause:  # one way on is enough
+                cause += f" Then go on with it: bf.job('{self._id}').retry()"
             raise JobFailedError(
-                f"Job {self._id} ({seen.model}) stopped after {seen.done} of {seen.total} rows: "
-                f"{cause} Then go on with it: bf.job('{self._id}').retry()"
-            ) from FAILURES.get(self._id)
+                f"Job {self._id} ({seen.model}) stopped after {seen.done} of {seen.total} rows: {cause}"
+            ) from following.failure_of(self._workspace, self._id)
         return self
 
     @property
@@ -425,6 +441,10 @@ class Job:
             return told.schema
         kept = self._row()["settings"].get("response_schema")
         return None if kept is None else ResponseSchema.from_json(kept)
+
+
+def _unpickled(path: str, job_id: str, prefix: str | None) -> Job:
+    return Job(opened(Path(path)), job_id, prefix=prefix)
 
 
 def _show_line(

@@ -20,6 +20,7 @@ from batchframe.ledger.workspace import Workspace, settle, storage
 from batchframe.notebook.display import in_notebook
 from batchframe.orchestration import follow as following
 from batchframe.orchestration.job import Job
+from batchframe.orchestration.mend import mend
 from batchframe.orchestration.plan import FRAME_FILE, Frame, Request, Staged, job_id, ledger_rows
 
 
@@ -36,6 +37,7 @@ def launch(workspace: Workspace, request: Request, staged: Staged, *, again: boo
         runs = workspace.store.runs(staged.fingerprint)
         if runs and not again:
             row = dict(runs[-1])
+            _mended(workspace, request, staged, row)
             frame = _own_frame(workspace, request, staged, str(row["id"]))
             staged.discard()
             return _attach(workspace, request, row, frame)
@@ -81,6 +83,28 @@ def _adopt(orphan: Path, staged: Path) -> None:
     )
 
 
+def _mended(workspace: Workspace, request: Request, staged: Staged, row: dict[str, object]) -> None:
+    """Write again what is damaged in the job's folder; a job that failed is looked at closely."""
+    identity = str(row["id"])
+    folder = workspace.job_folder(identity)
+    with storage(folder), FileLock(workspace.path / "launch.lock"):
+        replaced = mend(
+            folder,
+            workspace.store.parts(identity),
+            staged,
+            by_key=request.recipe.key is not None,
+            thoroughly=row["state"] == JobState.FAILED,
+        )
+    if replaced:
+        _tell(f"damaged files of {identity} were written again: {', '.join(replaced)}")
+
+
+def _tell(text: str) -> None:
+    # a notebook paints stderr red, and nothing is wrong here
+    out = sys.stdout if in_notebook() else sys.stderr
+    out.write(f"batchframe: {text}\n")
+
+
 def _own_frame(workspace: Workspace, request: Request, staged: Staged, identity: str) -> Frame:
     """Give this call's frame in the order in which its rows were recognised.
 
@@ -112,8 +136,6 @@ def _attach(workspace: Workspace, request: Request, row: dict[str, object], fram
         f"attached to {identity}, which this very call has made before ({told}); "
         "again=True runs and pays anew"
     )
-    # a notebook paints stderr red, and nothing is wrong here
-    out = sys.stdout if in_notebook() else sys.stderr
-    out.write(f"batchframe: {note}\n")
+    _tell(note)
     prefix = str(request.settings["prefix"])
     return Job(workspace, identity, frame=frame, prefix=prefix, note=note)

@@ -48,7 +48,7 @@ class Event(StrEnum):
     WAITING = "waiting"
     RUNNING = "running"
     ENDED = "ended"
-    ABSENT = "absent"  # find: the provider has no such batch
+    ABSENT = "absent"  # find: the provider has no such batch; decode: a result file is gone
     WITHDRAWN = "withdrawn"  # cancelled before there was a batch
 
 
@@ -76,6 +76,7 @@ MOVES: dict[tuple[PartState, Event], PartState] = {
     (PartState.RUNNING, Event.ENDED): PartState.ENDED,
     (PartState.ENDED, Event.DONE): PartState.FETCHED,
     (PartState.FETCHED, Event.DONE): PartState.DECODED,
+    (PartState.FETCHED, Event.ABSENT): PartState.ENDED,
     # rule 5: nothing was sent, so there is nothing to fetch
     (PartState.PLANNED, Event.WITHDRAWN): PartState.FETCHED,
     (PartState.ENCODED, Event.WITHDRAWN): PartState.FETCHED,

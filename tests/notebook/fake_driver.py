@@ -140,6 +140,7 @@ class FakeJob:
         self._pause, self._deaf = pause, deaf
         self.view = replace(VIEWS["queued"], total=rows, created_at=time.time())
         self.faces = {
+            "key": self.view.id,
             "subscribe": partial(self.events.subscribe, self.view.id),
             "on_cancel": self.cancel,
             "on_retry": self.retry,

@@ -1,0 +1,45 @@
+"""Texts that others wrote, with what looks like a credential taken out.
+
+An exception of a provider's library may quote a header or an address, in which keys travel; it ends
+in the ledger, on a page and in a bug report. Patterns err on the side of taking out too much.
+"""
+
+from __future__ import annotations
+
+import re
+
+MASK = "***"
+
+_NAMES = (
+    r"api[-_ ]?key|access[-_ ]?key(?:[-_ ]?id)?|client[-_ ]?secret|secret(?:[-_ ]?access)?[-_ ]?key|"
+    r"[a-z]*[-_]?token|secret|password|passwd|credential|signature|sig"
+)
+
+PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    # an address with a name and a password
+    (re.compile(r"(://)[^/\s:@]+:[^/\s@]+@"), rf"\1{MASK}@"),
+    # Authorization: Bearer ..., Basic ...
+    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), rf"\1 {MASK}"),
+    # OpenAI, Anthropic, Groq, xAI, Fireworks, Hugging Face, GitHub: a short name and a long rest
+    (re.compile(r"\b(?:sk|pk|rk|gsk|xai|fw|hf|ghp|glpat|pplx|r8)[-_][\w-]{8,}"), MASK),
+    (re.compile(r"\bAIza[\w-]{20,}"), MASK),  # Google
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}"), MASK),  # AWS
+    (re.compile(r"\bya29\.[\w-]{10,}|\beyJ[\w-]{10,}(?:\.[\w-]+){1,2}"), MASK),  # OAuth, JWT
+    # name=value, "name": "value", name: value
+    (re.compile(rf"(?i)\b({_NAMES})(['\"]?\s*[:=]\s*['\"]?)(?!\*)[^\s'\"&,;}})]{{4,}}"), rf"\1\2{MASK}"),
+)  # fmt: skip
+"""What a credential looks like, and what stands in its place."""
+
+
+def redact(text: str) -> str:
+    """Give a text without what looks like a credential.
+
+    Args:
+        text: Somebody else's words.
+
+    >>> redact("401 for https://me:pw@host/v1 with Authorization: Bearer abc.def.ghi")
+    '401 for https://***@host/v1 with Authorization: Bearer ***'
+    """
+    for pattern, instead in PATTERNS:
+        text = pattern.sub(instead, text)
+    return text
