@@ -140,11 +140,11 @@ class FakeJob:
         self._pause, self._deaf = pause, deaf
         self.view = replace(VIEWS["queued"], total=rows, created_at=time.time())
         self.faces = {
-            "key": self.view.id,
             "subscribe": partial(self.events.subscribe, self.view.id),
             "on_cancel": self.cancel,
             "on_retry": self.retry,
         }
+        self.shown = {"key": self.view.id, **self.faces}
 
     def start(self) -> FakeJob:
         threading.Thread(target=self._drive, daemon=True).start()

@@ -17,7 +17,7 @@ from batchframe.notebook.kernel import while_blocked
 job = FakeJob(rows=1500, pause=.02)
 job.put(name="reviews", note=HOSTILE)
 job.start()
-show(job.view, **job.faces)
+show(job.view, **job.shown)
 """
 
 BLOCKED = """

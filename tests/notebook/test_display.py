@@ -49,20 +49,20 @@ def test_a_script_is_no_notebook():
 
 def test_outside_notebooks_a_bundle_is_text_and_html():
     """No widget is built where none can live."""
-    bundle = mimebundle(RUNNING, **FakeJob().faces)
+    bundle = mimebundle(RUNNING, **FakeJob().shown)
     assert sorted(bundle) == ["text/html", "text/plain"]
 
 
 def test_in_a_notebook_a_bundle_holds_the_widget_too(page):
     """One output with every form."""
-    bundle = mimebundle(RUNNING, **FakeJob().faces)
+    bundle = mimebundle(RUNNING, **FakeJob().shown)
     assert sorted(bundle) == [WIDGET, "text/html", "text/plain"]
     assert sorted(bundle[WIDGET]) == ["model_id", "version_major", "version_minor"]
 
 
 def test_include_and_exclude_are_heeded_and_spare_the_widget(page):
     """What is not wanted is not built."""
-    faces = FakeJob().faces
+    faces = FakeJob().shown
     assert list(mimebundle(RUNNING, **faces, include={"text/html"})) == ["text/html"]
     assert sorted(mimebundle(RUNNING, **faces, exclude={WIDGET, "text/html"})) == ["text/plain"]
     assert module._FACES == {}
@@ -73,8 +73,8 @@ def test_without_ipywidgets_a_notebook_gets_the_static_card_and_keeps_it_fresh(
 ):
     """The missing package costs the buttons, not the picture."""
     job = FakeJob()
-    assert sorted(mimebundle(job.view, **job.faces)) == ["text/html", "text/plain"]
-    show(job.view, **job.faces)
+    assert sorted(mimebundle(job.view, **job.shown)) == ["text/html", "text/plain"]
+    show(job.view, **job.shown)
     job.put(state=JobState.RUNNING, done=7)
     wait_for(lambda: page and "7 of 100" in page[-1][1]["text/html"])
     assert page[0][0] == "display"
@@ -84,12 +84,12 @@ def test_without_ipywidgets_a_notebook_gets_the_static_card_and_keeps_it_fresh(
 def test_a_widget_that_cannot_be_built_leaves_the_card(page, monkeypatch):
     """A broken installation is not the user's job's problem."""
     monkeypatch.setitem(sys.modules, "batchframe.notebook.widget", None)
-    assert sorted(mimebundle(RUNNING, **FakeJob().faces)) == ["text/html", "text/plain"]
+    assert sorted(mimebundle(RUNNING, **FakeJob().shown)) == ["text/html", "text/plain"]
 
 
 def test_show_puts_out_the_widget_alone_and_then_its_twin(page):
     """The first output says nothing in text, so that nobody reads everything twice."""
-    show(RUNNING, **FakeJob().faces)
+    show(RUNNING, **FakeJob().shown)
     (_, live, _), (_, twin, display_id) = page
     assert sorted(live) == [WIDGET, "text/plain"]
     assert live["text/plain"] == ""
@@ -100,7 +100,7 @@ def test_show_puts_out_the_widget_alone_and_then_its_twin(page):
 def test_the_twin_is_refreshed_when_the_job_ends(page):
     """The page that is saved after the end holds the end, at once."""
     job = FakeJob(rows=5, pause=0.001)
-    show(job.view, **job.faces)
+    show(job.view, **job.shown)
     job.start()
     wait_for(lambda: page[-1][0] == "update" and "completed" in page[-1][1]["text/plain"])
     assert page[-1][2] == page[1][2]
@@ -109,8 +109,8 @@ def test_the_twin_is_refreshed_when_the_job_ends(page):
 def test_a_job_shown_twice_has_one_widget_and_one_display_id(page):
     """Looking again costs nothing and both outputs stay fresh."""
     job = FakeJob()
-    show(job.view, **job.faces)
-    show(job.view, **job.faces)
+    show(job.view, **job.shown)
+    show(job.view, **job.shown)
     put = [output for output in page if output[0] == "display"]
     assert put[0][1][WIDGET] == put[2][1][WIDGET]
     assert put[1][2] == put[3][2]
@@ -120,16 +120,16 @@ def test_a_job_shown_twice_has_one_widget_and_one_display_id(page):
 def test_a_widget_that_was_closed_is_built_anew(page):
     """`Widget.close_all()` is not the end of looking."""
     job = FakeJob()
-    show(job.view, **job.faces)
+    show(job.view, **job.shown)
     module._FACES[job.view.id].widget.close()
-    show(job.view, **job.faces)
+    show(job.view, **job.shown)
     first, _, second, _ = (output for output in page if output[0] == "display")
     assert first[1][WIDGET] != second[1][WIDGET]
 
 
 def test_a_script_that_shows_a_job_prints_one_line(capsys):
     """Where there is no page there is a line."""
-    show(ENDED, **FakeJob().faces)
+    show(ENDED, **FakeJob().shown)
     assert capsys.readouterr().out.startswith("job-7f3k  reviews · local/smollm2 · completed")
 
 
@@ -137,7 +137,7 @@ def test_a_page_made_by_nbconvert_says_everything_once(page):
     """The exported page holds the twin, and no trace of a widget that is not there."""
     nbconvert = pytest.importorskip("nbconvert")
     nbformat = pytest.importorskip("nbformat")
-    show(VIEWS["completed"], **FakeJob().faces)
+    show(VIEWS["completed"], **FakeJob().shown)
     content = notebook_of(["job"])
     content["cells"][0]["outputs"] = [
         {"output_type": "display_data", "metadata": {}, "data": data} for _, data, _ in page

@@ -22,7 +22,7 @@ from fake_driver import FakeJob
 from batchframe.notebook.display import show
 from batchframe.notebook.kernel import while_blocked
 job = FakeJob(rows=2000, pause=.01).start()
-show(job.view, **job.faces)
+show(job.view, **job.shown)
 """
 
 BLOCKED = """
