@@ -1,10 +1,14 @@
 """The ledger: one row a job, one row a part, each change one short transaction.
 
-SQLite in WAL mode: readers never wait, writers wait for each other up to `BUSY_SECONDS`.
+SQLite in WAL mode: readers never wait, writers wait for each other up to `BUSY_SECONDS`. A ledger
+that may not be written (an archive, a colleague's folder) can still be looked at.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from batchframe.errors import LedgerVersionError, StorageError
-from batchframe.ledger.schema import JOBS, LEDGER, METADATA, MIGRATIONS, PARTS
+from batchframe.ledger.schema import JOBS, LEDGER, MIGRATIONS, PARTS
 from batchframe.ledger.workspace import storage
 
 BUSY_SECONDS = 30
@@ -34,14 +38,19 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with storage(path):
-            path.touch(mode=0o600)  # it names jobs by their prompts
-        url = sa.URL.create("sqlite", database=str(path))
-        self._engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
-        sa.event.listen(self._engine, "connect", _prepare)
+        self.read_only = not _writable(path)
+        if self.read_only:
+            self._engine = sa.create_engine(
+                "sqlite://", creator=lambda: _looking(path), poolclass=sa.QueuePool
+            )
+        else:
+            url = sa.URL.create("sqlite", database=str(path))
+            self._engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+            sa.event.listen(self._engine, "connect", _prepare)
         sa.event.listen(self._engine, "begin", _begin)
-        with self._begin() as connection:
-            _migrate(connection, path)
+        with self._begin(read=self.read_only) as connection:
+            if _version(connection, path) < len(MIGRATIONS):
+                _migrate(connection, path)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -122,6 +131,33 @@ class Store:
             connection.execute(sa.delete(JOBS).where(JOBS.c.id == job_id))
 
 
+def _writable(path: Path) -> bool:
+    """Make the file where it is not there; False for one that is, and may only be read."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it names jobs by their prompts
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and path.exists():
+            return False
+        with storage(path):
+            raise
+    return os.access(path.parent, os.W_OK)  # SQLite makes its log beside it
+
+
+def _looking(path: Path) -> sqlite3.Connection:
+    """Open a ledger for reading only.
+
+    Without a log beside it, SQLite is told that the file does not change: it would have to write
+    there otherwise. With one, it needs the log's index, which whoever wrote the log has left.
+    """
+    log = path.with_name(path.name + "-wal")
+    quiet = "" if log.exists() and log.stat().st_size else "&immutable=1"
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode=ro{quiet}", uri=True, timeout=BUSY_SECONDS, check_same_thread=False
+    )
+    connection.isolation_level = None
+    return connection
+
+
 def _prepare(connection: Any, _record: object) -> None:
     """Set a new SQLite connection up: WAL, and transactions begun by us rather than the driver."""
     connection.isolation_level = None
@@ -138,9 +174,10 @@ def _begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN" if read else "BEGIN IMMEDIATE")
 
 
-def _migrate(connection: sa.Connection, path: Path) -> None:
-    """Apply the steps that this ledger has not seen."""
-    METADATA.tables["ledger"].create(connection, checkfirst=True)
+def _version(connection: sa.Connection, path: Path) -> int:
+    """Give how many steps this ledger has seen; one from the future is refused."""
+    if not sa.inspect(connection).has_table(LEDGER.name):
+        return 0
     version = connection.execute(sa.select(LEDGER.c.version)).scalar() or 0
     if version > len(MIGRATIONS):
         raise LedgerVersionError(
@@ -148,11 +185,17 @@ def _migrate(connection: sa.Connection, path: Path) -> None:
             f"one knows {len(MIGRATIONS)}). Type: pip install --upgrade batchframe. "
             "Or keep apart from it: bf.workspace('another folder')."
         )
+    return version
+
+
+def _migrate(connection: sa.Connection, path: Path) -> None:
+    """Apply the steps that this ledger has not seen."""
+    LEDGER.create(connection, checkfirst=True)
+    version = _version(connection, path)
     for step in MIGRATIONS[version:]:
         step(connection)
-    if version < len(MIGRATIONS):
-        connection.execute(sa.delete(LEDGER))
-        connection.execute(sa.insert(LEDGER).values(version=len(MIGRATIONS)))
+    connection.execute(sa.delete(LEDGER))
+    connection.execute(sa.insert(LEDGER).values(version=len(MIGRATIONS)))
 
 
 _CAUSES = (
