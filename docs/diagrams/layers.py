@@ -10,6 +10,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import drawing
+
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "docs" / "assets" / "layers.svg"
 
@@ -28,6 +30,7 @@ ROLES: dict[str, str] = {
     "ledger": "jobs and steps, SQLite",
     "pricing": "dated prices, cost of a row, estimates",
     "errors": "the error tree",
+    "redact": "secrets out of texts",
     "model": "the nouns, frozen, standard library only",
 }
 """What each room is for, in a few words."""
@@ -74,14 +77,5 @@ def _room(name: str, left: float, top: int, width: float) -> str:
     )
 
 
-def main() -> int:
-    """Write the picture, or check the committed one."""
-    drawn = draw()
-    if "--check" in sys.argv:
-        return int(PICTURE.read_text("utf-8") != drawn)
-    PICTURE.write_text(drawn, "utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(drawing.main(PICTURE, draw))

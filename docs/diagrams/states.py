@@ -13,6 +13,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import drawing
+
 from batchframe.orchestration.steps import EFFECTS, MOVES, Effect, Event, PartState
 
 PICTURE = Path(__file__).parents[1] / "assets" / "states.svg"
@@ -60,6 +62,7 @@ PLACES: dict[tuple[PartState, PartState], Place] = {
     (P.RUNNING, P.ENDED): Place("M701 322 H613", 656, 312),
     (P.ENDED, P.FETCHED): Place("M461 322 H403", 431, 312),
     (P.FETCHED, P.DECODED): Place("M251 322 H193", 221, 312),
+    (P.FETCHED, P.ENDED): Place("M346 349 C370 398 492 398 514 352", 431, 408),
     (P.PLANNED, P.FETCHED): Place("M138 135 C158 240 300 190 316 293", 0, 0),
     (P.ENCODED, P.FETCHED): Place("M326 135 V293", 326, 170),
     (P.UPLOADED, P.FETCHED): Place("M514 135 C494 240 352 190 336 293", 0, 0),
@@ -80,7 +83,7 @@ def words(state: PartState, events: list[Event]) -> str:
     if events == [Event.WITHDRAWN]:
         return "cancelled before there was a batch"
     doing = EFFECTS[state]
-    if events == [Event.ABSENT]:
+    if events == [Event.ABSENT] and doing is Effect.CREATE:
         return f"{Effect.FIND.value}: {Event.ABSENT.value}"
     if events == [Event.DONE]:
         # an open intent to create is settled by asking, and what is found counts as created
@@ -163,14 +166,5 @@ def _box(state: PartState) -> str:
     )
 
 
-def main() -> int:
-    """Write the picture, or check the committed one."""
-    drawn = draw()
-    if "--check" in sys.argv:
-        return int(PICTURE.read_text("utf-8") != drawn)
-    PICTURE.write_text(drawn, "utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(drawing.main(PICTURE, draw))

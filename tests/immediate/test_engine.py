@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from conftest import KEY, Bench, line, until
-from server import Say, fine, refusal, running
+from benching import KEY, Bench, line, until
+from scripted import Say, fine, refusal, running
 
 from batchframe.errors import (
     AuthenticationError,
@@ -449,7 +449,7 @@ def test_an_interrupted_run_keeps_what_came(bench: Bench) -> None:
 
     with running() as server:
         with pytest.raises(KeyboardInterrupt):
-            bench.run(server.url, on_progress=interrupt)
+            asyncio.run(bench.arun(server.url, on_progress=interrupt))
         first = answered(bench.journal)
         assert 5 <= len(first) <= 9
         server.script = lambda user, _: Say(delay=30)

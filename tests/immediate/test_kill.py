@@ -10,8 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import Bench
-from server import Say, fine, running
+from benching import Bench
+from scripted import Say, fine, running
 
 from batchframe.ledger.journal import answered, records
 

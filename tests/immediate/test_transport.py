@@ -9,7 +9,7 @@ import traceback
 from typing import Any
 
 import pytest
-from server import Say, fine, refusal, running
+from scripted import Say, fine, refusal, running
 
 from batchframe.immediate.transport import (
     PyreqwestTransport,
