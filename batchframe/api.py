@@ -6,19 +6,19 @@ Every verb checks its arguments here, before anything is written or sent.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 
+from batchframe import arguments
+from batchframe.dialects.shown import shown
 from batchframe.errors import (
     ColumnError,
     FileError,
     InputError,
-    KeyColumnError,
     UnknownNameError,
     nearest,
 )
@@ -38,17 +38,6 @@ if TYPE_CHECKING:
 Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
 Text: TypeAlias = str | pl.Expr
 Messages: TypeAlias = Sequence[Mapping[str, Any]] | pl.Expr
-
-_NAME_LENGTH = 80
-_METADATA_PAIRS, _METADATA_KEY, _METADATA_VALUE = 16, 64, 512  # OpenAI's limits, 2026-11
-
-ARGUMENTS = frozenset(
-    {
-        "model", "prompt", "system", "messages", "response_model", "extra_body", "mode", "key",
-        "prefix", "name", "metadata", "budget_usd", "prices", "retry", "concurrency", "again",
-    }
-)  # fmt: skip
-"""Our own argument names, as candidates for spelling hints."""
 
 
 def submit(
@@ -205,12 +194,15 @@ def embed(
     from batchframe.frame.prompt import embedding_shape  # noqa: PLC0415 - verbs load on first use
 
     columns = _schema_of(frame)
+    if isinstance(dimensions, pl.Expr):
+        raise InputError("dimensions= is one number: all vectors of a column are of one length.")
     parameters = {} if dimensions is None else {"dimensions": dimensions}
-    body = _merge(parameters, extra_body, Endpoint.EMBEDDINGS)
-    shape = embedding_shape(columns, column, body)
+    given, extra = _checked(parameters, extra_body, Endpoint.EMBEDDINGS)
+    shape = embedding_shape(columns, column, given, extra)
     request = _request(
         frame, shape, model=model, schema=None, parameters=parameters, mode=mode, key=key,
-        prefix=prefix, name=name or f"embed {column if isinstance(column, str) else ''}".strip(),
+        prefix=prefix,
+        name=arguments.name(name, f"embed {column if isinstance(column, str) else ''}"),
         metadata=metadata, budget_usd=budget_usd, prices=prices, retry=retry,
         concurrency=concurrency,
     )  # fmt: skip
@@ -231,7 +223,8 @@ def requests(
 ) -> pl.DataFrame:
     """Show the requests that `submit` would send, one row each.
 
-    Args and errors are those of `submit`.
+    Args and errors are those of `submit`; what says nothing of a request, such as `name` or
+    `budget_usd`, is checked and then left aside.
 
     Returns:
         `row` Int64, `custom_id` String, `model` String, `body` String (the OpenAI body as JSON,
@@ -239,9 +232,12 @@ def requests(
     """
     from batchframe.frame.requests import SCHEMA, chunks  # noqa: PLC0415
 
+    beside = {name: parameters.pop(name) for name in arguments.NAMES & parameters.keys()}
+    arguments.again(beside.pop("again", False))
     request = _chat_request(
         frame, model=model, prompt=prompt, system=system, messages=messages,
         response_model=response_model, extra_body=extra_body, parameters=parameters, key=key,
+        **beside,
     )  # fmt: skip
     return pl.concat([pl.DataFrame(schema=SCHEMA), *chunks(frame, request.recipe)])
 
@@ -263,7 +259,8 @@ def preview(
 
     Args:
         frame: A DataFrame or LazyFrame.
-        n: How many rows of it to look at; rows that would not be sent have no line.
+        n: How many rows of it to look at. Those that would not be sent have no line: `requests`
+            says why.
         model: As for `submit`, and so are the rest.
 
     Returns:
@@ -273,8 +270,10 @@ def preview(
     from batchframe.frame.encode import encode_line  # noqa: PLC0415
     from batchframe.providers.registry import model_ref  # noqa: PLC0415
 
+    _schema_of(frame)
+    first = frame.head(arguments.rows(n, "n"))
     found = requests(
-        frame.head(n), model=model, prompt=prompt, system=system, messages=messages,
+        first, model=model, prompt=prompt, system=system, messages=messages,
         response_model=response_model, extra_body=extra_body, key=key, **parameters,
     )  # fmt: skip
     sent = found.filter(pl.col("error").is_null())
@@ -315,14 +314,13 @@ def compare(
     """
     from batchframe.evals.compare import compare as comparing  # noqa: PLC0415
 
-    eager = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
-    chosen = [models] if isinstance(models, str) else models
+    _schema_of(frame)
 
     def ask(one: pl.DataFrame, /, **its_own: Any) -> Job:
         return submit(one, **its_own)
 
     return comparing(
-        eager, models=chosen, variants=variants, scorers=scorers, submit=ask,
+        frame, models=models, variants=variants, scorers=scorers, submit=ask,
         confidence=confidence, baseline=baseline, **options,
     )  # fmt: skip
 
@@ -339,6 +337,10 @@ def job(job_id: str, *, workspace: str | os.PathLike[str] | None = None) -> Job:
     """
     from batchframe.orchestration.job import Job  # noqa: PLC0415
 
+    if not isinstance(job_id, str):
+        raise InputError(
+            f"A job's id is text such as 'job-...', not {shown(job_id)}. See bf.jobs()."
+        )
     here = _workspace(workspace)
     known = [row["id"] for row in here.store.jobs()]
     found = [i for i in known if i == job_id] or [i for i in known if i.startswith(job_id)]
@@ -419,14 +421,16 @@ def _chat_request(
             )
         schema = response_schema(response_model)
         body["response_format"] = response_format(schema)
+    given, extra = _checked(body, extra_body, Endpoint.CHAT)
     shape = chat_shape(
         columns,
         prompt=prompt,
         system=system,
         messages=messages,
-        parameters=_merge(body, extra_body, Endpoint.CHAT),
+        parameters=given,
+        extra_body=extra,
     )
-    name = rest.pop("name", None) or _name(prompt, messages)
+    name = arguments.name(rest.pop("name", None), _name(prompt, messages))
     return _request(
         frame, shape, model=model, schema=schema, parameters=parameters, name=name, **rest
     )
@@ -455,47 +459,55 @@ def _request(
     from batchframe.immediate.retry import Retry  # noqa: PLC0415
     from batchframe.orchestration.driver import Memory  # noqa: PLC0415
     from batchframe.orchestration.plan import Request  # noqa: PLC0415
-    from batchframe.providers.registry import model_ref, provider  # noqa: PLC0415
 
     columns = _schema_of(frame)
-    if mode not in ("batch", "immediate"):
-        raise InputError(
-            f"mode={mode!r}: it is 'batch' or 'immediate'.{nearest(str(mode), ('batch', 'immediate'))}"
-        )
-    if isinstance(model, str):
-        ref = model_ref(model)
-        provider(ref.provider).check(ref.name, shape.endpoint)
-    elif not isinstance(model, pl.Expr):
-        raise InputError(
-            f"model= must be 'provider/model' or a pl.Expr, not {type(model).__name__}."
-        )
-    if key is not None and (not isinstance(key, str) or key not in columns):
-        raise KeyColumnError(f"key={key!r} is not a column.{nearest(str(key), columns)}")
-    if concurrency is not None and (type(concurrency) is not int or concurrency < 1):
-        raise InputError(f"concurrency={concurrency!r}: it is a whole number, at least 1.")
-    if not isinstance(prefix, str):
-        raise InputError(f"prefix={prefix!r}: it is text, put before the added columns' names.")
-    if retry is not None and not isinstance(retry, Retry):
-        raise InputError(f"retry={retry!r}: it is a bf.Retry(attempts=...).")
-    embedding = shape.endpoint is Endpoint.EMBEDDINGS
-    refuse_collisions(columns, embedding=embedding, parsed=schema is not None, prefix=prefix)
-    settings: dict[str, Any] = {"key": key, "prefix": prefix}
-    if prices is not None:
-        settings["prices"] = _prices(prices)
+    _check_model(model, shape.endpoint, columns)
+    settings: dict[str, Any] = {
+        "key": arguments.key(key, columns),
+        "prefix": arguments.prefix(prefix),
+    }
+    refuse_collisions(
+        columns,
+        embedding=shape.endpoint is Endpoint.EMBEDDINGS,
+        parsed=schema is not None,
+        prefix=prefix,
+    )
+    given_prices = arguments.prices(prices)
+    if given_prices is not None:
+        settings["prices"] = given_prices
     if schema is not None:
         settings["response_schema"] = schema.to_json()
+    tries = arguments.retry(retry) or Retry()
     return Request(
         frame=frame,
         recipe=Recipe(shape, model, key),
-        mode=mode,
-        name=_clean_name(name),
+        mode=arguments.mode(mode),
+        name=name,
         settings=settings,
-        memory=Memory(schema, retry or Retry(), concurrency, settings.get("prices")),
-        metadata=_metadata(metadata),
-        budget_usd=_dollars(budget_usd),
+        memory=Memory(schema, tries, arguments.concurrency(concurrency), given_prices),
+        metadata=arguments.metadata(metadata),
+        budget_usd=arguments.dollars(budget_usd),
         parameters=parameters,
         schema=schema,
     )
+
+
+def _check_model(model: Any, endpoint: Endpoint, columns: pl.Schema) -> None:
+    """Check that the model can be asked; an expression's names are checked row by row, later."""
+    from batchframe.frame.prompt import Builder  # noqa: PLC0415
+    from batchframe.providers.registry import model_ref, provider  # noqa: PLC0415
+
+    if isinstance(model, pl.Expr):
+        dtype = Builder(columns).dtype(model, "model=")
+        if dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null, pl.Unknown):
+            raise ColumnError(
+                f"model= is {dtype} in this frame; each row's must be text such as 'local/smollm2'."
+            )
+        return
+    if not isinstance(model, str):
+        raise InputError(f"model= must be 'provider/model' or a pl.Expr, not {shown(model)}.")
+    ref = model_ref(model)
+    provider(ref.provider).check(ref.name, endpoint)
 
 
 def _schema_of(frame: Frame) -> pl.Schema:
@@ -512,22 +524,29 @@ def _schema_of(frame: Frame) -> pl.Schema:
         raise FileError(f"The LazyFrame's source cannot be read: {error}") from error
 
 
-def _merge(
-    parameters: Mapping[str, Any], extra_body: Mapping[str, Any] | None, endpoint: Endpoint
-) -> dict[str, Any]:
-    """Check the parameters' names and constant values; put what only the server knows beside them."""
-    from batchframe.dialects.openai import check_parameters  # noqa: PLC0415
+def _checked(
+    parameters: Mapping[str, Any], extra_body: Any, endpoint: Endpoint
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Check the parameters' names and constants, and that what only the server knows stays apart."""
+    from batchframe.dialects.parameters import check_parameters  # noqa: PLC0415
 
     constants = {k: None if isinstance(v, pl.Expr) else v for k, v in parameters.items()}
-    check_parameters(constants, endpoint, known_elsewhere=ARGUMENTS)
+    check_parameters(constants, endpoint, known_elsewhere=arguments.NAMES)
     given = {k: v for k, v in parameters.items() if v is not None}
+    if extra_body is not None and not isinstance(extra_body, Mapping):
+        raise InputError(
+            f"extra_body={shown(extra_body)}: it is a mapping, for example {{'top_k': 40}}."
+        )
     extra = dict(extra_body or {})
-    reserved = {"model", "messages", "input", "stream"} & extra.keys()
-    twice = given.keys() & extra.keys()
-    if reserved or twice:
-        name = min(reserved or twice)
-        raise InputError(f"extra_body= must not hold '{name}': it has an argument of its own.")
-    return {**given, **extra}
+    for name in extra:
+        if not isinstance(name, str):
+            raise InputError(f"extra_body={{{shown(name)}: ...}}: a parameter's name is text.")
+    taken = ({"model", "messages", "input", "stream"} | given.keys()) & extra.keys()
+    if taken:
+        raise InputError(
+            f"extra_body= must not hold '{min(taken)}': it has an argument of its own."
+        )
+    return given, extra
 
 
 def _name(prompt: Any, messages: Any) -> str:
@@ -540,53 +559,6 @@ def _name(prompt: Any, messages: Any) -> str:
         if isinstance(content, str):
             return content
     return "job"
-
-
-def _clean_name(name: Any) -> str:
-    if not isinstance(name, str):
-        raise InputError(f"name= must be text, not {type(name).__name__}.")
-    words = " ".join(re.sub(r"[^\w\s.,:;?!'()/{}+-]", " ", name).split())
-    return words if len(words) <= _NAME_LENGTH else words[: _NAME_LENGTH - 1] + "…"
-
-
-def _metadata(given: Any) -> dict[str, str]:
-    """Check metadata against the strictest provider's limits."""
-    if given is not None and not isinstance(given, Mapping):
-        raise InputError(f"metadata={given!r}: it is a mapping of text to text.")
-    pairs = dict(given or {})
-    if len(pairs) > _METADATA_PAIRS:
-        raise InputError(f"metadata= holds {len(pairs)} pairs; at most {_METADATA_PAIRS}.")
-    for k, v in pairs.items():
-        if not isinstance(k, str) or not isinstance(v, str):
-            raise InputError(f"metadata={{{k!r}: {v!r}}}: keys and values must be text.")
-        if len(k) > _METADATA_KEY or len(v) > _METADATA_VALUE:
-            raise InputError(
-                f"metadata['{k[:_METADATA_KEY]}'] is too long: keys up to {_METADATA_KEY}, values "
-                f"up to {_METADATA_VALUE} characters."
-            )
-    return pairs
-
-
-def _dollars(given: Any) -> Decimal | None:
-    if given is None:
-        return None
-    try:
-        amount = Decimal(str(given))
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if not amount.is_finite() or amount < 0:
-        raise InputError(f"budget_usd={given!r}: it is an amount of US dollars, for example 2.50.")
-    return amount
-
-
-def _prices(given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Check prices by hand before anything is paid; gives them as plain JSON for the ledger."""
-    from batchframe.pricing.rates import rates_for  # noqa: PLC0415
-    from batchframe.providers.registry import model_ref  # noqa: PLC0415
-
-    for name in given:
-        rates_for(model_ref(name), batch=False, overrides=given)
-    return {name: {k: str(v) for k, v in row.items()} for name, row in given.items()}
 
 
 def _workspace(path: str | os.PathLike[str] | None) -> Workspace:
@@ -604,6 +576,7 @@ def _plan(request: Request, *, again: bool) -> Plan:
     """Stage a request in the current workspace."""
     from batchframe.orchestration.plan import Plan, stage  # noqa: PLC0415
 
+    arguments.again(again)
     workspace = _workspace(None)
     return Plan(workspace, request, stage(workspace, request), lambda p: _launch(p, again=again))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchframe.errors import FileError, InputError
 from batchframe.frame import files
+from batchframe.model import Endpoint
 
 if TYPE_CHECKING:
     import polars as pl
@@ -49,10 +50,12 @@ def request(args: argparse.Namespace) -> tuple[pl.DataFrame | pl.LazyFrame, dict
 
 def _parameters(given: Sequence[str]) -> dict[str, Any]:
     """Read the `--param` words, apart from the arguments that are options of their own."""
-    from batchframe.api import ARGUMENTS  # noqa: PLC0415 - the verbs load at the first submit
+    from batchframe.arguments import NAMES  # noqa: PLC0415 - the verbs load at the first submit
+    from batchframe.dialects.parameters import RULES  # noqa: PLC0415
 
-    found = _pairs(given, "--param")
-    taken = sorted(found.keys() & (ARGUMENTS | {"frame"}))
+    texts = {name for name, rule in RULES[Endpoint.CHAT].items() if rule.kinds == ("text",)}
+    found = _pairs(given, "--param", texts)
+    taken = sorted(found.keys() & (NAMES | {"frame"}))
     if taken:
         raise InputError(
             f"--param {taken[0]}=...: '{taken[0]}' is not a parameter of the model. "
@@ -61,8 +64,8 @@ def _parameters(given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _pairs(given: Sequence[str], option: str) -> dict[str, Any]:
-    """Read name=value words; a value that is JSON is taken as JSON, any other as text."""
+def _pairs(given: Sequence[str], option: str, texts: Collection[str] = ()) -> dict[str, Any]:
+    """Read name=value words; JSON is taken as JSON, but for a number where only text will do."""
     found: dict[str, Any] = {}
     for word in given:
         name, equals, value = word.partition("=")
@@ -72,7 +75,11 @@ def _pairs(given: Sequence[str], option: str) -> dict[str, Any]:
             raise InputError(f"{option} {name}: given twice.")
         try:
             found[name] = json.loads(value)
-        except json.JSONDecodeError:
+        except (
+            ValueError
+        ):  # no JSON; or a number of so many digits that Python reads it as text only
+            found[name] = value
+        if name in texts and not isinstance(found[name], str):
             found[name] = value
     return found
 

@@ -24,14 +24,21 @@ def put(stream: TextIO, lines: str) -> None:
     """Write NDJSON: bytes to a pipe or file; to a terminal nothing that could drive it."""
     raw: IO[bytes] | None = getattr(stream, "buffer", None)
     if raw is None or stream.isatty():
-        stream.write(_UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", lines))
+        stream.write(_UNSAFE.sub(_escaped, lines))
         return
     stream.flush()
     raw.write(lines.encode())
 
 
+def _escaped(found: re.Match[str]) -> str:
+    """Write a character as JSON's escape: two of them where it needs more than 16 bits."""
+    units = found[0].encode("utf-16-be")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+
+
 _UNSAFE = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 """Characters that move a cursor, hide or reorder; in JSON each may be written as an escape."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.2  # between two looks at a job that is being handed over
 
 _NOT_YET_THERE = ("planned", "encoded", "uploaded")
-"""States of a part, as a view's phase shows them, in which its provider knows of no batch."""
+"""States of a part in which its provider knows of no batch."""
 
 
 def follow_job(job: Job) -> JobView:
@@ -82,20 +82,23 @@ def hand_over(job: Job) -> None:
         )
     else:
         _until_created(job)
-        more = job.view.parts_total - 1
-        rest = f" The other {more} batches are made while that runs." if more else ""
+        count, where = job.view.parts_total, job.view.model.partition("/")[0]
         told = (
-            f"The batch is at {job.view.model.partition('/')[0]} and goes on there. "
-            f"To fetch the answers: batchframe watch {job.id}{rest}"
-        )
+            f"The batch is at {where} and goes on there. "
+            if count == 1
+            else f"All {count} batches are at {where} and go on there. "
+        ) + f"To fetch the answers: batchframe watch {job.id}"
     print_line(job.id)
     say(told)
 
 
 def _until_created(job: Job) -> None:
-    """Wait until the first batch exists at its provider; before that there is nothing to leave."""
+    """Wait until every batch exists at its provider: the others would not be made without us."""
+    store = bf.workspace().store
     try:
-        while not (view := job.view).state.ended and view.phase in _NOT_YET_THERE:
+        while not (view := job.view).state.ended and any(
+            part["state"] in _NOT_YET_THERE for part in store.parts(job.id)
+        ):
             time.sleep(_LOOK_SECONDS)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_kept(job)) from None

@@ -1,7 +1,7 @@
 """The OpenAI body and the OpenAI batch line: the words in which every other dialect is explained.
 
 A request is a body for `/v1/chat/completions` or `/v1/embeddings`; a result is one line of a batch
-output file. Parameter names and shapes follow OpenAI's API reference as of 2026-11.
+output file. Names and shapes follow OpenAI's API reference as of 2026-11.
 """
 
 from __future__ import annotations
@@ -12,46 +12,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from batchframe.errors import UnknownNameError, UnsupportedError, nearest
 from batchframe.model import Endpoint, Json, Reply, RowError, Usage
-
-CHAT_PARAMETERS = frozenset(
-    {
-        "audio", "frequency_penalty", "logit_bias", "logprobs", "max_completion_tokens",
-        "max_tokens", "metadata", "modalities", "n", "parallel_tool_calls", "prediction",
-        "presence_penalty", "prompt_cache_key", "prompt_cache_retention", "reasoning_effort",
-        "response_format", "safety_identifier", "seed", "service_tier", "stop", "store",
-        "temperature", "tool_choice", "tools", "top_logprobs", "top_p", "user", "verbosity",
-        "web_search_options",
-    }
-)  # fmt: skip
-"""Body parameters of chat completions beside `model` and `messages`."""
-
-EMBEDDING_PARAMETERS = frozenset({"dimensions", "encoding_format", "user"})
-"""Body parameters of embeddings beside `model` and `input`."""
-
-PARAMETERS = {Endpoint.CHAT: CHAT_PARAMETERS, Endpoint.EMBEDDINGS: EMBEDDING_PARAMETERS}
-
-REFUSED = {
-    "stream": "a batch has no one to stream to; leave it out",
-    "stream_options": "a batch has no one to stream to; leave it out",
-    "functions": "it is OpenAI's old name; use tools=[...]",
-    "function_call": "it is OpenAI's old name; use tool_choice=...",
-}
-"""Parameters the API knows and a batch cannot use, and what to do instead."""
-
-RANGES: Mapping[str, tuple[float, float]] = {
-    "temperature": (0, 2),
-    "top_p": (0, 1),
-    "frequency_penalty": (-2, 2),
-    "presence_penalty": (-2, 2),
-    "top_logprobs": (0, 20),
-    "n": (1, 1),  # a row has one answer: to sample several, repeat the row
-    "max_tokens": (1, float("inf")),
-    "max_completion_tokens": (1, float("inf")),
-    "dimensions": (1, float("inf")),
-}
-"""Inclusive bounds of numeric parameters (OpenAI's API reference, 2026-11)."""
 
 RETRYABLE_CODES = frozenset(
     {
@@ -73,43 +34,6 @@ _LONGEST_CODE, _LONGEST_MESSAGE = 64, 2_000
 _TEXTS = frozenset({"text", "output_text"})
 _OTHER_ANSWERS = ("tool_calls", "function_call", "audio")
 _NOTHING: Mapping[str, Any] = {}
-
-
-def check_parameters(
-    parameters: Mapping[str, Any], endpoint: Endpoint, *, known_elsewhere: frozenset[str]
-) -> None:
-    """Refuse body parameters that the endpoint does not know or whose constant value is out of range.
-
-    Args:
-        parameters: Name to constant value; per-row values are given as None.
-        endpoint: The surface the body is for.
-        known_elsewhere: batchframe's own argument names, as candidates for a spelling hint.
-
-    Raises:
-        UnknownNameError: No such parameter.
-        UnsupportedError: Known, but senseless in a batch.
-        InputError: A value outside the documented range (as UnsupportedError).
-    """
-    known = PARAMETERS[endpoint]
-    for name, value in parameters.items():
-        if name in REFUSED:
-            raise UnsupportedError(f"The parameter '{name}' was refused: {REFUSED[name]}.")
-        if name not in known:
-            hint = nearest(name, known | known_elsewhere)
-            raise UnknownNameError(
-                f"No parameter '{name}' for {endpoint.value}.{hint} "
-                f"A parameter only your server knows goes into extra_body={{'{name}': ...}}."
-            )
-        _check_range(name, value)
-
-
-def _check_range(name: str, value: object) -> None:
-    if name not in RANGES or value is None:
-        return
-    low, high = RANGES[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        upto = f"{low:g} to {high:g}" if high != float("inf") else f"at least {low:g}"
-        raise UnsupportedError(f"The parameter {name}={value!r} was refused: it must be {upto}.")
 
 
 def line(custom_id: str, endpoint: Endpoint, body: Json) -> Json:

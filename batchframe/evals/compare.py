@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import polars as pl
 
+from batchframe.dialects.shown import shown
 from batchframe.errors import ColumnError, InputError, nearest
 from batchframe.evals.comparison import Comparison, resolve_baseline
 from batchframe.evals.entries import (
@@ -89,12 +90,14 @@ def compare(
 
 
 def _check_choices(
-    failed: str, lower_is_better: Collection[str], scorers: Mapping[str, pl.Expr], confidence: float
+    failed: str, lower_is_better: Collection[str], scorers: Mapping[str, pl.Expr], confidence: Any
 ) -> None:
     """Refuse options that mean nothing."""
-    if not 0 < confidence < 1:
-        hint = f" Type: confidence={confidence / 100:g}" if 1 < confidence < 100 else ""  # noqa: PLR2004 - percent
-        raise InputError(f"confidence={confidence!r} is not between 0 and 1.{hint}")
+    number = isinstance(confidence, int | float) and not isinstance(confidence, bool)
+    if not number or not 0 < confidence < 1:
+        percent = number and 1 < confidence < 100  # noqa: PLR2004 - percent
+        hint = f" Type: confidence={confidence / 100:g}" if percent else ""
+        raise InputError(f"confidence={shown(confidence)} is not between 0 and 1.{hint}")
     if failed not in get_args(Failed):
         raise InputError(
             f'failed={failed!r} is none of "auto", "zero", "skip".{nearest(failed, get_args(Failed))}'

@@ -313,7 +313,7 @@ def resolve_baseline(
         )
     if not meant:
         raise UnknownNameError(
-            f"baseline={baseline!r} is none of the entries.{nearest(baseline, names)} "
+            f"baseline={baseline!r} is none of the entries.{nearest(str(baseline), names)} "
             f"They are: {', '.join(map(repr, names))}"
         )
     return meant[0]

@@ -6,13 +6,14 @@ like a job: the real thing, a fake, a saved run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
 import polars as pl
 
+from batchframe.dialects.shown import shown
 from batchframe.errors import InputError
 
 RESULT_SCHEMA: Mapping[str, pl.DataType] = {
@@ -90,14 +91,14 @@ class Outcome:
 
 def build(
     models: Sequence[str] | Mapping[str, Any],
-    variants: Mapping[str, Mapping[str, Any]] | None,
+    variants: Any,
     options: Mapping[str, Any],
 ) -> tuple[Entry, ...]:
     """Cross models with variants; a variant's options win over the common ones.
 
     Args:
         models: `provider/model` strings, or labels for anything `submit` takes as `model=`.
-        variants: Options by the variant's name; None for a comparison of models alone.
+        variants: Mapping of the variant's name to its options; None for a comparison of models alone.
         options: What all entries share.
 
     Returns:
@@ -108,6 +109,13 @@ def build(
         InputError: Nothing to compare, a name twice, or a variant that sets `model`.
     """
     labelled = _labelled(models)
+    if variants is not None and not (
+        isinstance(variants, Mapping) and all(isinstance(v, Mapping) for v in variants.values())
+    ):
+        raise InputError(
+            "`variants` holds options by name, in a mapping of mappings. "
+            'Type: variants={"short": {"prompt": ...}}'
+        )
     if variants is not None and not variants:
         raise InputError('`variants` is empty. Leave it out, or type: variants={"short": {...}}')
     crossed: list[tuple[str | None, Mapping[str, Any]]] = [*(variants or {}).items()]
@@ -129,11 +137,16 @@ def build(
     return tuple(entries)
 
 
-def _labelled(models: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+def _labelled(models: Any) -> dict[str, Any]:
     """Give every model a label; plain strings are their own."""
     if isinstance(models, Mapping):
-        labelled = dict(models)
+        labelled: dict[Any, Any] = dict(models)
     else:
+        if not isinstance(models, Iterable):
+            raise InputError(
+                f"`models` is {shown(models)}, not a list of names. "
+                'Type: models=["local/smollm2", ...]'
+            )
         names: list[Any] = [models] if isinstance(models, str) else list(models)
         for name in names:
             if not isinstance(name, str):
@@ -147,8 +160,10 @@ def _labelled(models: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(f"`models` holds {twice!r} twice. To compare prompts, use variants=")
     if not labelled:
         raise InputError('`models` is empty. Type: models=["local/smollm2", ...]')
-    if "" in labelled:
-        raise InputError("A label in `models` is empty; it is the name the model is shown by.")
+    if not all(isinstance(label, str) and label for label in labelled):
+        raise InputError(
+            "A label in `models` is empty or no text; it is the name the model is shown by."
+        )
     return labelled
 
 

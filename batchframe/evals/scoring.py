@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
@@ -61,7 +61,7 @@ class Scores:
 
 
 def check(
-    scorers: Mapping[str, pl.Expr],
+    scorers: Any,
     columns: Sequence[str],
     entries: Iterable[Entry],
     prefix: str = "",
@@ -69,7 +69,7 @@ def check(
     """Refuse what cannot work, before anything is submitted.
 
     Args:
-        scorers: Expressions by name.
+        scorers: Mapping of names to expressions.
         columns: The frame's columns.
         entries: Who competes; a scorer that reads `parsed` needs a `response_model` from each.
         prefix: What stands before the result columns' names.
@@ -81,9 +81,14 @@ def check(
         InputError: No scorers, or something that is not one expression.
         ColumnError: A name that collides, or a column that will not be there.
     """
-    if not scorers:
+    if not scorers or not isinstance(scorers, Mapping):
+        what = (
+            "`scorers` must be a mapping of names to expressions"
+            if scorers
+            else "`scorers` is empty"
+        )
         raise InputError(
-            '`scorers` is empty. Type: scorers={"accuracy": bf.scorers.exact_match("gold")} '
+            f'{what}. Type: scorers={{"accuracy": bf.scorers.exact_match("gold")}} '
             'with the name of your column in place of "gold"'
         )
     checked = tuple(_read(name, expr) for name, expr in scorers.items())
@@ -101,10 +106,12 @@ def check(
     return checked
 
 
-def _read(name: str, expr: object) -> Scorer:
+def _read(name: object, expr: object) -> Scorer:
     """Take one scorer apart."""
-    if not name:
-        raise InputError("A scorer's name is empty; it is the column its scores are shown in.")
+    if not isinstance(name, str) or not name:
+        raise InputError(
+            "A scorer's name is empty or no text; it is the column its scores are shown in."
+        )
     if not isinstance(expr, pl.Expr):
         raise InputError(
             f"The scorer {name!r} is a {type(expr).__name__}; it must be a Polars expression. "

@@ -15,6 +15,7 @@ import orjson
 import polars as pl
 
 from batchframe.frame.prompt import Hole, HoleSpec, Shape, Splice, image_url, json_text
+from batchframe.frame.rules import held
 from batchframe.model import Json
 
 _SILENT = frozenset({"system", "developer"})
@@ -132,11 +133,17 @@ def _piece(piece: str | Place) -> pl.Expr:
 
 def _fill(spec: HoleSpec, values: pl.Series) -> _Filled:
     """Write one hole's values as JSON."""
-    absent = []
+    first: list[pl.Series] = []
     if spec.required:
-        absent = [_where(values.is_null(), f"empty_prompt: {spec.where} is null in this row")]
+        first = [_where(values.is_null(), f"empty_prompt: {spec.where} is null in this row")]
+    elif values.dtype.is_float() and not (finite := values.is_finite()).all():
+        told = f"invalid_request: {spec.where} is no finite number in this row"
+        first = [_where(~finite, told)]
+    if spec.rule is not None:
+        values, broken = held(spec.rule, values, spec.where)
+        first += broken
     filled = _nested(spec, values) if values.dtype.is_nested() else _flat(spec, values)
-    filled.faults = absent + filled.faults
+    filled.faults = first + filled.faults
     return filled
 
 
@@ -146,9 +153,6 @@ def _where(mask: pl.Series, message: str) -> pl.Series:
 
 def _flat(spec: HoleSpec, values: pl.Series) -> _Filled:
     faults = []
-    if values.dtype.is_float():
-        odd = values.is_nan() | values.is_infinite()
-        faults.append(_where(odd, f"invalid_request: {spec.where} is no finite number in this row"))
     if values.dtype == pl.Binary:
         values = pl.select(image_url(pl.lit(values))).to_series()
         message = f"invalid_image: {spec.where} is no PNG, JPEG, GIF or WebP image in this row"

@@ -9,13 +9,18 @@ the frame's schema here, before a row is looked at.
 from __future__ import annotations
 
 import json
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+import orjson
 import polars as pl
 
+from batchframe.dialects.parameters import RULES, Rule
+from batchframe.dialects.shown import shown
 from batchframe.errors import ColumnError, InputError, nearest
+from batchframe.frame.rules import refuse_type
 from batchframe.frame.template import Piece, Placeholder, parse
 from batchframe.model import Endpoint, Json
 
@@ -25,6 +30,9 @@ Text = str | pl.Expr
 Kind = Literal["text", "prompt", "image", "messages", "parameter"]
 """What a hole is for. `prompt` is text of the user's own: a row where all of them are blank has no
 question to ask. `image` may be Binary, still to be written as a data URI."""
+
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+"""Who may speak in OpenAI's chat completions (API reference, 2026-11)."""
 
 _IMAGES = (
     ((0, b"\x89PNG\r\n\x1a\n"), "image/png"),
@@ -53,13 +61,15 @@ class Splice:
 class HoleSpec:
     """What fills a hole: an expression, where it stands in the call, and what it is for.
 
-    `local` says that a row's value surely depends on that row alone; a window's does not.
+    `local` says that a row's value surely depends on that row alone; a window's does not. `rule` is
+    what a parameter's values must be, where that is known.
     """
 
     expr: pl.Expr
     where: str
     kind: Kind
     local: bool = False
+    rule: Rule | None = None
 
     @property
     def required(self) -> bool:
@@ -88,9 +98,11 @@ class Builder:
     schema: Mapping[str, pl.DataType]
     holes: list[HoleSpec] = field(default_factory=list)
 
-    def add(self, expr: pl.Expr, where: str, kind: Kind, *, local: bool) -> Hole:
+    def add(
+        self, expr: pl.Expr, where: str, kind: Kind, *, local: bool, rule: Rule | None = None
+    ) -> Hole:
         """Make a hole that `expr` fills."""
-        self.holes.append(HoleSpec(expr, where, kind, local))
+        self.holes.append(HoleSpec(expr, where, kind, local, rule))
         return Hole(len(self.holes) - 1)
 
     def dtype(self, expr: pl.Expr, where: str) -> Any:
@@ -269,6 +281,7 @@ def chat_shape(
     system: Text | None,
     messages: Sequence[Mapping[str, Any]] | pl.Expr | None,
     parameters: Mapping[str, Any],
+    extra_body: Mapping[str, Any] | None = None,
 ) -> Shape:
     """Write the chat body of a job.
 
@@ -279,10 +292,12 @@ def chat_shape(
         messages: Whole conversations instead of `prompt`: a list of OpenAI messages whose texts are
             templates, or an expression of List(Struct{role, content}).
         parameters: Body parameters; a `pl.Expr` gives one value a row, a null leaves it out there.
+        extra_body: Parameters that go beside them as they are, held to no rule.
 
     Raises:
         InputError: Neither or both of `prompt` and `messages`, or a message without a role.
-        ColumnError: A template names a column that is not there.
+        ColumnError: A template names a column that is not there, or a parameter's column is of the
+            wrong type.
     """
     if (prompt is None) == (messages is None):
         what = "Neither was given" if prompt is None else "Both were given"
@@ -290,6 +305,8 @@ def chat_shape(
     build = Builder(schema)
     turns: list[Any] = []
     if system is not None:
+        if isinstance(system, str) and not system.strip():
+            raise InputError("system= is blank. Leave it out, or say who answers and how.")
         turns.append({"role": "system", "content": build.text(system, "system=")})
     if prompt is not None:
         turns.append({"role": "user", "content": _question(build, prompt)})
@@ -298,12 +315,19 @@ def chat_shape(
     else:
         turns += _messages(build, messages)
     # messages first: a parameter that is left out takes the comma before it along
-    body: Json = {"messages": turns, **_parameters(build, parameters)}
+    body: Json = {
+        "messages": turns,
+        **_parameters(build, parameters, RULES[Endpoint.CHAT]),
+        **_parameters(build, extra_body or {}, {}),
+    }
     return Shape(Endpoint.CHAT, body, tuple(build.holes))
 
 
 def embedding_shape(
-    schema: Mapping[str, pl.DataType], source: Text, parameters: Mapping[str, Any]
+    schema: Mapping[str, pl.DataType],
+    source: Text,
+    parameters: Mapping[str, Any],
+    extra_body: Mapping[str, Any] | None = None,
 ) -> Shape:
     """Write the embedding body of a job.
 
@@ -311,6 +335,7 @@ def embedding_shape(
         schema: The frame's columns and types.
         source: A column's name, a template with placeholders, or an expression.
         parameters: Body parameters of the embeddings endpoint.
+        extra_body: Parameters that go beside them as they are, held to no rule.
 
     Raises:
         ColumnError: There is no such column, or it has no text.
@@ -326,7 +351,11 @@ def embedding_shape(
                 f"embed() needs a column; the frame has none called {source!r}."
                 f"{nearest(str(source), schema)} Columns: {', '.join(map(repr, schema)) or 'none'}."
             )
-    body: Json = {"input": hole, **_parameters(build, parameters)}
+    body: Json = {
+        "input": hole,
+        **_parameters(build, parameters, RULES[Endpoint.EMBEDDINGS]),
+        **_parameters(build, extra_body or {}, {}),
+    }
     return Shape(Endpoint.EMBEDDINGS, body, tuple(build.holes))
 
 
@@ -359,6 +388,12 @@ def _messages(build: Builder, messages: Any) -> list[Any]:
         role = message.get("role") if isinstance(message, Mapping) else None
         if not isinstance(role, str) or not role:
             raise InputError(f"{where} must be a mapping with a 'role', for example 'user'.")
+        if role not in _ROLES:
+            raise InputError(
+                f"{where} has the role {shown(role)}.{nearest(role, _ROLES)} "
+                f"Roles: {', '.join(_ROLES)}."
+            )
+        _refuse_silent(message, role, where)
         turn = {}
         for name, value in message.items():
             if name == "content":
@@ -367,6 +402,17 @@ def _messages(build: Builder, messages: Any) -> list[Any]:
                 turn[name] = plain(value, f"{where}['{name}']")
         turns.append(turn)
     return turns
+
+
+def _refuse_silent(message: Mapping[str, Any], role: str, where: str) -> None:
+    """Refuse a turn of the user's that says nothing, to whichever row."""
+    content = message.get("content")
+    silent = content is None or content == [] or (isinstance(content, str) and not content.strip())
+    if role == "user" and silent:
+        raise InputError(
+            f"{where} is a user's and has no 'content'. For example: "
+            "{'role': 'user', 'content': 'Translate: {text}'}."
+        )
 
 
 def _content(build: Builder, content: Any, where: str, kind: Kind) -> Any:
@@ -421,15 +467,18 @@ def _url(build: Builder, url: Any, where: str) -> str | Hole:
     return build.text(url, where)
 
 
-def _parameters(build: Builder, parameters: Mapping[str, Any]) -> Json:
+def _parameters(build: Builder, parameters: Mapping[str, Any], rules: Mapping[str, Rule]) -> Json:
     written: Json = {}
     for name, value in parameters.items():
         if isinstance(value, pl.Expr):
             where = f"{name}="
             dtype = build.dtype(value, where)
             _refuse_unwritable(dtype, where)
+            rule = rules.get(name)
+            if rule is not None:
+                refuse_type(rule, dtype, where)
             expr = _parameter(value, dtype)
-            written[name] = build.add(expr, where, "parameter", local=is_local(value))
+            written[name] = build.add(expr, where, "parameter", local=is_local(value), rule=rule)
         else:
             written[name] = plain(value, f"The parameter '{name}'")
     return written
@@ -469,8 +518,19 @@ def plain(value: Any, where: str) -> Any:
     {'50256': -100, 'stop': ['a', 'b']}
     """
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_number)
         text.encode()
+        found = json.loads(text)
+        orjson.dumps(found)  # which refuses what few parsers read: numbers of more than 64 bits
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{where} is not JSON: {error}.") from error
-    return json.loads(text)
+    return found
+
+
+def _number(value: Any) -> int | float:
+    """Give a number of NumPy's as Python's own."""
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")

@@ -13,6 +13,7 @@ import secrets
 import shutil
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -32,12 +33,13 @@ from batchframe.frame.schema import ResponseSchema
 from batchframe.ledger.events import JobState
 from batchframe.ledger.workspace import Workspace, settle, storage
 from batchframe.model import Limits, Mode, ModelRef
+from batchframe.notebook.hostile import clean
 from batchframe.orchestration.driver import Memory
 from batchframe.orchestration.steps import PartState
-from batchframe.pricing.estimate import Estimate, budget, combine, estimate
+from batchframe.pricing.estimate import Estimate, budget, combine, estimate, said
 from batchframe.pricing.rates import rates_for
 from batchframe.providers.base import BatchProvider
-from batchframe.providers.registry import model_ref, provider
+from batchframe.providers.registry import answer_tokens, model_ref, provider
 
 if TYPE_CHECKING:
     from batchframe.orchestration.job import Job
@@ -48,6 +50,8 @@ SAMPLE = 200
 
 SAMPLE_BYTES = 8_000_000
 """Characters of bodies that are kept for it at most, over all chunks of a model."""
+
+_LINE = 1_000  # characters that a model's line has in `repr(plan)`
 
 STALE_SECONDS = 86_400
 """A staging folder older than this belongs to a process that is gone."""
@@ -321,6 +325,7 @@ class Plan:
             ref,
             batch=native,
             max_tokens=cap if isinstance(cap, int) else None,
+            answer_tokens=answer_tokens(ref),
             rates=rates_for(ref, batch=native, overrides=self.request.memory.prices),
         )
 
@@ -368,9 +373,35 @@ class Plan:
 
     def __repr__(self) -> str:
         count, sent = len(self.parts), self.rows - self.staged.unsent
-        head = f"Plan: {self.rows} rows, {sent} to send in {count} part{'s' * (count != 1)}"
+        rows = f"{self.rows:,} row{'s' * (self.rows != 1)}"
+        head = f"Plan: {rows}, {sent:,} to send in {count:,} part{'s' * (count != 1)}"
         lines = [f"{head}, mode {self.request.mode}"]
-        lines += [f"  {model}: {one}" for model, one in self.estimates.items()]
+        # a model's name may come out of the frame, and then it is as hostile as any text there
+        lines += [f"  {clean(f'{model}: {one}', _LINE)}" for model, one in self.estimates.items()]
         lines += [f"  warning: {text}" for text in self.warnings]
         lines += [f"  refused: {text}" for text in self.refusals]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Draw the plan for a notebook: a table of models, tokens and dollars."""
+        from batchframe.notebook.plan_html import PlanLine, PlanView, html  # noqa: PLC0415
+
+        def line(model: str, parts: int, one: Estimate) -> PlanLine:
+            return PlanLine(
+                model, parts, one.rows, one.input_tokens, one.output_tokens, said(one.cost_usd)
+            )
+
+        counts = Counter(part.model for part in self.parts)
+        return html(
+            PlanView(
+                name=self.request.name,
+                mode=self.request.mode,
+                rows=self.rows,
+                unsent=self.staged.unsent,
+                lines=tuple(line(m, counts[m], one) for m, one in self.estimates.items()),
+                total=line("all", len(self.parts), self.estimate),
+                warnings=self.warnings,
+                refusals=self.refusals,
+                basis=tuple(dict.fromkeys(one.basis for one in self.estimates.values())),
+            )
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from typing import Any
@@ -27,7 +27,7 @@ from batchframe.pricing.tokens import (
     tokenizer_for,
 )
 
-__all__ = ["Estimate", "Money", "budget", "combine", "count_tokens", "estimate"]
+__all__ = ["Estimate", "Money", "budget", "combine", "count_tokens", "estimate", "said"]
 
 Money = tuple[Decimal | None, Decimal | None, Decimal | None]
 """The low, the likely and the high end in USD; None is unknown."""
@@ -75,6 +75,7 @@ def estimate(
     *,
     batch: bool,
     max_tokens: int | None = None,
+    answer_tokens: int | None = None,
     rates: Rates | None = None,
     response_schema: Json | None = None,
 ) -> Estimate:
@@ -86,6 +87,7 @@ def estimate(
         model: Who will answer.
         batch: Whether the provider's own batch API runs the rows.
         max_tokens: The most output tokens of one answer; what a body itself says goes first.
+        answer_tokens: Where the provider itself ends an answer for which neither of them is given.
         rates: The model's rates, looked up for today when not given.
         response_schema: The JSON schema of the answers, where the bodies do not hold it.
 
@@ -100,21 +102,25 @@ def estimate(
     tokenizer = tokenizer_for(model)
     requests = _with_schema(bodies_sample, model, response_schema)
     inputs = [_input(request, tokenizer) for request in requests]
-    outputs = [_output(body, model, max_tokens, response_schema) for body in bodies_sample]
+    ends = _Ends(model, max_tokens, answer_tokens)
+    outputs = [_output(body, ends, response_schema) for body in bodies_sample]
     spread = _spread([mid for _, mid, _ in inputs], total_rows)
+    # answers of rows with caps of their own differ as prompts do; equal ones stand for the rest
+    answers = [end for _, _, end in outputs]
+    outward = _spread(answers if len(set(answers)) > 1 else [], total_rows)
     scale = Fraction(total_rows, max(sampled, 1))
     uncounted = sorted({kind for request in requests for kind in request.uncounted})
-    money = _money(inputs, outputs, rates, scale, spread)
+    money = _money(inputs, outputs, rates, scale, (spread, outward))
     return Estimate(
         rows=total_rows,
         input_tokens=_total(inputs, [scale * factor for factor in spread]),
-        output_tokens=_total(outputs, [scale] * 3),
+        output_tokens=_total(outputs, [scale * factor for factor in outward]),
         cost_usd=(money[0], None, None) if uncounted else money,
         basis=_basis(
             f"{sampled:,} of {total_rows:,} rows" if sampled < total_rows else "every row",
             f"{model} {'as a batch' if batch else 'one by one'}",
             tokenizer,
-            _cap(bodies_sample, model, max_tokens),
+            _cap(bodies_sample, ends),
             rates,
             uncounted,
         ),
@@ -209,28 +215,43 @@ def _input(request: Request, tokenizer: Tokenizer) -> Three:
     )
 
 
-def _output(
-    body: Mapping[str, Any], model: ModelRef, max_tokens: int | None, schema: Json | None
-) -> Three:
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """What ends an answer: the request's own cap, the provider's, or else what we assume."""
+
+    model: ModelRef
+    max_tokens: int | None
+    answer_tokens: int | None
+
+    def of(self, body: Mapping[str, Any]) -> int | None:
+        """Give the cap of a body; None where nobody has set one."""
+        for name in ("max_completion_tokens", "max_tokens"):
+            own = body.get(name)
+            if isinstance(own, int | float) and not isinstance(own, bool) and own >= 0:
+                return int(own)
+        return self.answer_tokens if self.max_tokens is None else self.max_tokens
+
+    def asked(self, body: Mapping[str, Any]) -> bool:
+        """Whether the cap is the request's."""
+        return replace(self, answer_tokens=None).of(body) is not None
+
+
+def _output(body: Mapping[str, Any], ends: _Ends, schema: Json | None) -> Three:
     if "messages" not in body:
         return (0, 0, 0)
     assumed = assumptions()["output"]
-    thinks = reasons(model, body)
+    thinks = reasons(ends.model, body)
     kind = assumed["reasoning" if thinks else "plain"]
     low, mid, cap = kind["low"], kind["mid"], kind["cap"]
     if schema := schema_of(body) or schema:
         fields = leaves(schema)
         low = low if thinks else assumed["schema"]["low"] * fields
         mid = assumed["schema"]["mid"] * fields + (mid if thinks else 0)
-    limit = _limit(body, max_tokens)
+    limit = ends.of(body)
     high = max(cap, mid) if limit is None else limit
-    answers = body.get("n") or 1
+    asked = body.get("n")
+    answers = asked if isinstance(asked, int) and asked > 0 else 1
     return min(low, high) * answers, min(mid, high) * answers, high * answers
-
-
-def _limit(body: Mapping[str, Any], max_tokens: int | None) -> int | None:
-    own = body.get("max_completion_tokens", body.get("max_tokens"))
-    return max_tokens if own is None else int(own)
 
 
 # --- all rows
@@ -260,9 +281,12 @@ def _money(
     outputs: Sequence[Three],
     rates: Rates | None,
     scale: Fraction,
-    spread: Sequence[Fraction],
+    spreads: tuple[Sequence[Fraction], Sequence[Fraction]],
 ) -> Money:
-    """Price every sampled row at its own tier, without cache hits, and scale the sums."""
+    """Price every sampled row at its own tier, without cache hits, and scale the sums.
+
+    `spreads` are those of input and output.
+    """
 
     def end(which: int) -> Decimal | None:
         costs: list[Cost] = [
@@ -274,7 +298,7 @@ def _money(
             if cost.total is None or cost.input is None or cost.output is None:
                 return None
             read, written = read + Fraction(cost.input), written + Fraction(cost.output)
-        exact = (read * spread[which] + written) * scale
+        exact = (read * spreads[0][which] + written * spreads[1][which]) * scale
         return Decimal(ROUNDING[which](exact * 10**MICROS)).scaleb(-MICROS)
 
     return (None, None, None) if rates is None else (end(0), end(1), end(2))
@@ -306,14 +330,17 @@ def _basis(
     return f"{'; '.join(parts)}."
 
 
-def _cap(bodies: Sequence[Mapping[str, Any]], model: ModelRef, max_tokens: int | None) -> str:
+def _cap(bodies: Sequence[Mapping[str, Any]], ends: _Ends) -> str:
     """Say what bounds the answers' length."""
     chats = [body for body in bodies if "messages" in body]
     if not chats:
         return "no output tokens"
-    if all(_limit(body, max_tokens) is not None for body in chats):
+    if all(ends.asked(body) for body in chats):
         return "output up to max_tokens"
-    kind = "reasoning" if any(reasons(model, body) for body in chats) else "plain"
+    if ends.answer_tokens is not None:
+        most = ends.answer_tokens
+        return f"output up to {most:,} tokens a row, where {ends.model} ends without max_tokens"
+    kind = "reasoning" if any(reasons(ends.model, body) for body in chats) else "plain"
     most = assumptions()["output"][kind]["cap"]
     return f"output up to {most:,} tokens a row, our assumption where no max_tokens is given"
 
@@ -340,6 +367,19 @@ def _usd(amount: Decimal, rounding: str = ROUND_CEILING) -> str:
     step = Decimal("0.01") if amount >= 1 else Decimal(1).scaleb(amount.adjusted() - 1)
     cut = amount.quantize(step, rounding)
     return f"${cut:,.2f}" if cut >= 1 else f"${cut:f}"
+
+
+def said(money: Money) -> tuple[str, str, str]:
+    """Say the low, the likely and the high end in words, rounded outwards.
+
+    >>> said((Decimal("0.00281"), Decimal("0.05"), None))
+    ('$0.0028', '$0.050', 'unknown')
+    """
+    ends = zip(money, (ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_CEILING), strict=True)
+    low, likely, high = (
+        "unknown" if amount is None else _usd(amount, rounding) for amount, rounding in ends
+    )
+    return low, likely, high
 
 
 def _range(money: Money) -> str:

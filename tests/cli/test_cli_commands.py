@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 import polars as pl
 import pytest
 
 import batchframe as bf
+from batchframe.model import Limits
 from batchframe.testing import Fake, registered
 
 ID = re.compile(r"job-[a-z2-7]{10}")
@@ -344,3 +346,32 @@ def test_local_lists_and_pulls_weights(run, tmp_path, monkeypatch):
     assert run("local", "pull", "smollm2").err == "batchframe: Ready.\n"
     run("local", "pull", "local/smollm2")
     assert pulled == ["smollm2", "smollm2"]
+
+
+def test_detach_leaves_when_every_batch_is_at_its_provider(ask, cloud, monkeypatch):
+    """They are made side by side, and none of them would be made without this process."""
+    create = cloud.create
+
+    def slowly(part, ticket):
+        if part.number:
+            time.sleep(0.8)
+        return create(part, ticket)
+
+    monkeypatch.setattr(cloud, "create", slowly)
+    cloud.polls = 10**6
+    cloud.limits = Limits(requests=1, bytes=10**6, source="a test", as_of="2026-11-24")
+    done = ask("--detach")
+    identity = done.out.strip()
+    assert len(cloud.batches()) == 2
+    assert done.err == (
+        "batchframe: All 2 batches are at fake and go on there. To fetch the answers: "
+        f"batchframe watch {identity}\n"
+    )
+
+
+def test_a_text_parameter_stays_text_though_it_looks_like_a_number(ask, cloud):
+    """A user's id may be all digits, and JSON would make a number of it."""
+    assert ask("--param", "user=007", "--param", "service_tier=1", "--param", "seed=7").code == 3
+    (sent,) = cloud.folder.glob("*.input.jsonl")
+    body = json.loads(sent.read_text().splitlines()[0])["body"]
+    assert (body["user"], body["service_tier"], body["seed"]) == ("007", "1", 7)

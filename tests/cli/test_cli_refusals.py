@@ -75,7 +75,7 @@ REFUSALS = [
     ),
     (
         ["submit", "reviews.csv", *ASKED, "--key", "ids"],
-        "--key ids is not a column. Did you mean 'id'?",
+        "--key ids is not a column. Did you mean 'id'? Columns: 'id', 'text'.",
     ),
     (
         ["submit", "reviews.csv", *ASKED, "--param", "temprature=0"],
@@ -84,7 +84,24 @@ REFUSALS = [
     ),
     (
         ["submit", "reviews.csv", *ASKED, "--param", "temperature=9"],
-        "The parameter temperature=9 was refused: it must be 0 to 2.",
+        "The parameter temperature=9 was refused: it must be a number from 0 to 2.",
+    ),
+    (
+        ["submit", "reviews.csv", *ASKED, "--param", "max_tokens=abc"],
+        "The parameter max_tokens='abc' was refused: it must be a whole number, at least 1.",
+    ),
+    (
+        ["submit", "reviews.csv", *ASKED, "--param", "temperature=NaN"],
+        "The parameter temperature=nan was refused: it must be a number from 0 to 2.",
+    ),
+    (
+        ["submit", "reviews.csv", *ASKED, "--param", f"seed={'1' * 5000}"],
+        f"The parameter seed='{'1' * 40}'... was refused: it must be a whole number.",
+    ),
+    (
+        ["submit", "reviews.csv", "--model", "smollm2", "--prompt", "{text}"],
+        ("A model is written provider/model, for example 'local/smollm2'; got 'smollm2'. Did you mean "
+        "'local/smollm2'?"),
     ),
     (
         ["submit", "reviews.csv", *ASKED, "--param", "temperature"],

@@ -68,6 +68,20 @@ def test_answers_written_to_a_terminal_cannot_drive_it_and_stay_json(ask, cloud,
     assert json.loads(shown.splitlines()[0])["response"] == HOSTILE
 
 
+def test_every_character_that_hides_or_reorders_is_an_escape_on_a_terminal():
+    """Bidi marks and isolates, tags beyond 16 bits, a soft hyphen; what is read stays as it is."""
+    unsafe = "\x00\x1b\x7f\x85\x9b\xad\u061c\u180e\u200b\u200f\u202a\u202e\u2066\u2069\ufeff\ufffa\U000e0041"
+    text = f"{unsafe}é漢🎉 family"
+    stream = Terminal()
+    printing.put(
+        stream, json.dumps({"a": text}, ensure_ascii=False).replace("\\u0000", "\x00") + "\n"
+    )
+    shown = stream.text()
+    assert not set(shown) & set(unsafe)
+    assert shown.endswith('é漢🎉 family"}\n')
+    assert json.loads(shown)["a"] == text
+
+
 def test_answers_written_to_a_pipe_are_as_the_model_gave_them(ask, cloud):
     """A program wants the text, letter by letter."""
     cloud.answer = lambda _body: HOSTILE

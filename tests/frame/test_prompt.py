@@ -438,7 +438,7 @@ TEXT = "messages[0]['content'][0] must be a text with {column} placeholders or a
         ([{"role": "user", "content": [{"type": "text"}]}], TEXT),
         ([{"role": "user", "content": [{"type": "image_url"}]}], TEXT),
         (
-            [{"role": "user", "name": pl.col("t")}],
+            [{"role": "user", "content": "q", "name": pl.col("t")}],
             "messages[0]['name'] is not JSON: Object of type Expr is not JSON serializable.",
         ),
     ],

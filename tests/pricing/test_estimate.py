@@ -160,6 +160,44 @@ def test_max_tokens_is_the_high_end_of_the_output():
     assert outputs == [(1, 7, 7), (1, 9, 9), (1, 50, 50), (1, 256, 2048), (3, 150, 150)]
 
 
+def test_a_provider_that_ends_answers_itself_is_the_high_end_where_nobody_else_is():
+    """The request's own cap goes first, and the basis says which of them it was."""
+    local = ModelRef("local", "smollm2")
+    found = [
+        estimate([body], 1, local, batch=False, max_tokens=given, answer_tokens=512)
+        for body, given in [
+            (chat("hi"), None),
+            (chat("hi", max_tokens=900), None),
+            (chat("hi"), 20),
+            (chat("hi", max_tokens="many", n="x"), None),  # as extra_body= may have it
+        ]
+    ]
+    assert [one.output_tokens[2] for one in found] == [512, 900, 20, 512]
+    ends = "output up to 512 tokens a row, where local/smollm2 ends without max_tokens;"
+    assert [ends in one.basis for one in found] == [True, False, False, True]
+    assert "output up to max_tokens;" in found[1].basis
+
+
+def test_max_tokens_per_row_count_row_by_row():
+    """A null leaves the parameter out of the body, where the assumption stands in."""
+    bodies = [chat("hi", max_tokens=10), chat("hi", max_tokens=30), chat("hi")]
+    assert estimate(bodies, 3, GPT, batch=True).output_tokens == (3, 10 + 30 + 256, 10 + 30 + 2048)
+    assert estimate(bodies, 3, GPT, batch=True, answer_tokens=50).output_tokens[2] == 90
+
+
+def test_answers_of_sampled_rows_with_caps_of_their_own_have_a_range_too():
+    """Rows that were not seen may ask for longer answers; equal caps leave nothing to guess."""
+    equal = estimate([chat("hi", max_tokens=20)] * 10, 100, GPT, batch=True)
+    assert equal.output_tokens[2] == 2000
+    mixed = [chat("hi", max_tokens=10 if i % 2 else 30) for i in range(10)]
+    wide = estimate(mixed, 100, GPT, batch=True, rates=RATES)
+    assert wide.output_tokens[1] == 2000
+    assert 2000 < wide.output_tokens[2] < 4000
+    low, likely, high = wide.cost_usd
+    assert low < likely < high
+    assert high >= wide.output_tokens[2] * RATES.output
+
+
 def test_a_reasoning_model_is_given_a_wider_range():
     """It may think long before a short answer."""
     plain, thinking = (estimate([chat("hi")], 1, m, batch=True).output_tokens for m in (GPT, MINI))

