@@ -34,8 +34,8 @@ _Record = tuple[Any, ...]
 CHUNK = 20_000
 """Rows held at a time."""
 
-CHUNK_BYTES = 32 << 20
-"""Bytes of lines held at a time, where lines are long: vectors, long answers."""
+CHUNK_BYTES = 8 << 20
+"""Bytes of lines held at a time, where lines are long; a line takes about ten times its bytes here."""
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n\x0b\x0c" + _BOM
@@ -303,7 +303,21 @@ def _arrow(schema: ResponseSchema | None) -> pa.Schema:
 
 
 def _keep_best(path: Path) -> None:
-    """Keep one outcome a row: the success where there is one, else the last error."""
-    frame = pl.read_parquet(path, memory_map=False)
-    best = frame.sort("ok", maintain_order=True).unique("row", keep="last", maintain_order=True)
-    best.sort("row").write_parquet(path)
+    """Keep one outcome a row: the success where there is one, else the last error.
+
+    Only rows and their success are looked at as a whole; the answers pass through in the pieces in
+    which they were written.
+    """
+    tries = pl.read_parquet(path, columns=["row", "ok"], memory_map=False).with_row_index("place")
+    best = tries.sort("ok", maintain_order=True).unique("row", keep="last")["place"]
+    kept = tries["place"].is_in(best.implode())
+    thinned, start = path.with_name(path.name + ".best"), 0
+    with (
+        pq.ParquetFile(path) as source,
+        pq.ParquetWriter(thinned, source.schema_arrow, compression="zstd") as writer,
+    ):
+        for number in range(source.num_row_groups):
+            piece = source.read_row_group(number)
+            writer.write_table(piece.filter(kept.slice(start, piece.num_rows).to_arrow()))
+            start += piece.num_rows
+    thinned.replace(path)

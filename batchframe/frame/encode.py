@@ -16,6 +16,9 @@ from batchframe.model import Json
 Line = Callable[[str, Json], Json]
 """(custom_id, OpenAI body with its model) -> one line of the provider's file."""
 
+CHUNK = 500
+"""Rows read at a time: each is dumped by itself, so more of them would only hold memory."""
+
 
 def write_wire(requests: Path, wire: Path, *, model: str, line: Line) -> int:
     """Write a part's wire file; it appears under its name only when it is complete.
@@ -31,9 +34,9 @@ def write_wire(requests: Path, wire: Path, *, model: str, line: Line) -> int:
     """
     growing = wire.with_name(wire.name + ".tmp")
     with growing.open("wb") as out:
-        for batch in pq.ParquetFile(requests).iter_batches(columns=["custom_id", "body"]):
-            chunk = pl.DataFrame(batch)
-            for custom_id, body in chunk.iter_rows():
+        source = pq.ParquetFile(requests)
+        for batch in source.iter_batches(batch_size=CHUNK, columns=["custom_id", "body"]):
+            for custom_id, body in pl.DataFrame(batch).iter_rows():
                 out.write(encode_line(custom_id, body, model=model, line=line))
                 out.write(b"\n")
         out.flush()

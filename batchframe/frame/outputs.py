@@ -19,7 +19,9 @@ _SUMMED = (
 )  # fmt: skip
 """What every try adds to: a row that was asked twice cost twice."""
 
-BULKY = ("body", "response", "embedding")
+_COUNTED = ("row", "part", "ok", "error_code", "error_message", "retryable")
+
+BULKY = tuple(name for name in SCHEMA if name not in _COUNTED)
 """Columns that count for nothing where only outcomes are counted."""
 
 _EXACT = Context(prec=60)
@@ -45,6 +47,7 @@ def merged(
         schema: The job's response model, if any.
         sent: Requests of parts that are not decoded yet: their rows come out as `pending` errors.
         leave_out: Columns that the caller has no use for, such as the raw bodies: they stay on disk.
+            Sums over tries are made only where all the columns are there that have any.
     """
     columns = dict(SCHEMA) if schema is None else {**SCHEMA, "parsed": schema.dtype}
     columns = {name: dtype for name, dtype in columns.items() if name not in leave_out}
@@ -62,10 +65,17 @@ def merged(
         waiting = pl.read_parquet(path, columns=["row", "custom_id"])
         fresh = waiting.join(decoded, on="row", how="anti")
         decoded = pl.concat([decoded, _pending(fresh)], how="diagonal")
-    return decoded.sort("row")
+    return decoded.select(list(columns)).sort("row")
 
 
 def _best(decoded: pl.DataFrame) -> pl.DataFrame:
+    order = decoded.sort("ok", "part", descending=[True, True], maintain_order=True)
+    best = order.unique("row", keep="first", maintain_order=True)
+    return _with_sums(best, decoded) if set(_SUMMED) <= set(decoded.columns) else best
+
+
+def _with_sums(best: pl.DataFrame, decoded: pl.DataFrame) -> pl.DataFrame:
+    """Put the sums over all tries in the place of what the best one took."""
     sums = [
         pl.when(pl.col(name).is_not_null().any()).then(pl.col(name).sum()).alias(name)
         for name in _SUMMED
@@ -79,9 +89,7 @@ def _best(decoded: pl.DataFrame) -> pl.DataFrame:
         .agg(*sums[:-1], cost.alias("cost_usd"))
     )
     tries = decoded.group_by("row").agg(sums[-1])
-    order = decoded.sort("ok", "part", descending=[True, True], maintain_order=True)
-    best = order.unique("row", keep="first", maintain_order=True).drop(_SUMMED)
-    joined = best.join(paid, on="row", how="left").join(tries, on="row", how="left")
+    joined = best.drop(_SUMMED).join(paid, on="row", how="left").join(tries, on="row", how="left")
     return joined.select(decoded.columns)
 
 

@@ -7,7 +7,7 @@ they mean in Polars: windows and ranks look at the whole frame.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -20,8 +20,11 @@ from batchframe.frame.prompt import Builder, Shape, as_text, explained, is_local
 CHUNK = 10_000
 """Rows worked on at a time: large enough for Polars, small enough for memory."""
 
-CHUNK_BYTES = 64 << 20
-"""Bytes of text and images worked on at a time, where rows are large."""
+CHUNK_BYTES = 16 << 20
+"""Bytes of text and images worked on at a time, where rows are large; a row takes several times its own."""
+
+KEPT_ROWS = 1_000
+"""Rows in one piece of a frame that is kept on disk, which is read piece by piece."""
 
 _LEGAL_ID = r"\A[A-Za-z0-9_-]{1,64}\z"
 _HASHED = "h-"
@@ -50,12 +53,15 @@ class Recipe:
     key: str | None = None
 
 
-def chunks(frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe) -> Iterator[pl.DataFrame]:
+def chunks(
+    frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe, *, kept: bool = False
+) -> Iterator[pl.DataFrame]:
     """Give the requests in the frame's order, in chunks of at most `CHUNK` rows.
 
     Args:
         frame: Any frame; it is not changed.
         recipe: What to ask.
+        kept: A LazyFrame is the scan of a file of ours: any slice of it can be read at any time.
 
     Returns:
         Frames with the columns of `SCHEMA`.
@@ -70,7 +76,7 @@ def chunks(frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe) -> Iterator[pl.Da
         Builder(frame.collect_schema()).dtype(recipe.model, "model=")
     seen = _Seen()
     start = 0
-    for values in _values(frame, recipe):
+    for values in _values(frame, recipe, kept=kept):
         chunk = _chunk(values, recipe, start)
         if recipe.key is not None:
             seen.add(chunk["custom_id"])
@@ -80,10 +86,12 @@ def chunks(frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe) -> Iterator[pl.Da
         seen.refuse_duplicates(recipe.key)
 
 
-def _values(frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe) -> Iterator[pl.DataFrame]:
+def _values(
+    frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe, *, kept: bool
+) -> Iterator[pl.DataFrame]:
     """Evaluate holes, model and key over the frame, in that order of columns."""
     try:
-        for batch in _batches(frame, recipe):
+        for batch in _batches(frame, recipe, kept=kept):
             yield from _slices(batch)
     # a user's function or source may raise anything; a panic is how Polars meets what it did not foresee
     except (Exception, pl.exceptions.PanicException) as error:
@@ -91,7 +99,9 @@ def _values(frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe) -> Iterator[pl.D
         raise explained(error, where, frame.collect_schema()) from error
 
 
-def _batches(frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe) -> Iterator[pl.DataFrame]:
+def _batches(
+    frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe, *, kept: bool
+) -> Iterator[pl.DataFrame]:
     """Evaluate a frame piece by piece where that gives the same, else let Polars stream it."""
     model = pl.lit(recipe.model) if isinstance(recipe.model, str) else recipe.model
     key = pl.lit(None) if recipe.key is None else pl.selectors.by_name(recipe.key).as_expr()
@@ -103,16 +113,42 @@ def _batches(frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe) -> Iterator[pl.
         # with_columns repeats a constant for each row; every expression sees the frame as it was
         return rows.lazy().with_columns(named).select(names)
 
-    if isinstance(frame, pl.LazyFrame):
-        yield from query(frame).collect_batches(chunk_size=CHUNK, maintain_order=True)
-    elif all(hole.local for hole in recipe.shape.holes) and (
+    local = all(hole.local for hole in recipe.shape.holes) and (
         isinstance(recipe.model, str) or is_local(recipe.model)
-    ):
+    )
+    if isinstance(frame, pl.LazyFrame):
+        if kept and local:
+            yield from _pulled(frame, query)
+        else:
+            yield from query(frame).collect_batches(chunk_size=CHUNK, maintain_order=True)
+    elif local:
         # streaming over a frame in memory runs ahead of whoever takes the chunks, and copies it
         for rows in frame.iter_slices(CHUNK):
             yield query(rows).collect()
     elif frame.height:  # of a frame without columns Polars would make one row
         yield from query(frame).collect_batches(chunk_size=CHUNK, maintain_order=True)
+
+
+def _pulled(
+    frame: pl.LazyFrame, query: Callable[[pl.LazyFrame], pl.LazyFrame]
+) -> Iterator[pl.DataFrame]:
+    """Read a kept frame slice by slice: a stream reads dozens of pieces ahead of whoever takes them.
+
+    Slices grow while they are light and shrink when they are heavy.
+    """
+    start, step = 0, KEPT_ROWS
+    while True:
+        batch = query(frame.slice(start, step)).collect()
+        if batch.height:
+            yield batch
+        if batch.height < step:
+            return
+        start += step
+        size = batch.estimated_size()
+        if size > CHUNK_BYTES:
+            step = max(1, step // 2)
+        elif size < CHUNK_BYTES // 4:
+            step = min(CHUNK, step * 2)
 
 
 def _slices(batch: pl.DataFrame) -> Iterator[pl.DataFrame]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,8 @@ class Store:
             url = sa.URL.create("sqlite", database=str(path))
             self._engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
             sa.event.listen(self._engine, "connect", _prepare)
+        # a pool that is collected with open connections is a warning from Python 3.13 on
+        weakref.finalize(self, self._engine.dispose)
         sa.event.listen(self._engine, "begin", _begin)
         with self._begin(read=self.read_only) as connection:
             if _version(connection, path) < len(MIGRATIONS):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import shutil
 import sys
 import threading
 import time
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from filelock import FileLock
 
 from batchframe.errors import (
     InputError,
@@ -44,6 +42,7 @@ from batchframe.notebook import display
 from batchframe.notebook.html import text
 from batchframe.notebook.kernel import while_blocked
 from batchframe.orchestration import follow as following
+from batchframe.orchestration import forgetting
 from batchframe.orchestration.driver import Memory
 from batchframe.orchestration.plan import FRAME_FILE, part_row
 from batchframe.orchestration.steps import PartState
@@ -339,11 +338,9 @@ class Job:
         # a driver that has just ended the job may still be telling about it
         with self._changing(), following.lock_of(self._workspace, self._id).acquire(timeout=10):
             self._refuse_while_alive()
-            self._workspace.store.delete_job(self._id)
+            forgetting.forget_rows(self._workspace, self._id)
         following.drop(self._workspace, self._id)
-        with storage(self._folder):
-            if self._folder.exists():
-                shutil.rmtree(self._folder)
+        forgetting.forget_files(self._workspace)
 
     def _refuse_while_alive(self) -> None:
         """Refuse to forget what may still be worked on, or paid for."""
@@ -359,8 +356,8 @@ class Job:
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """One change of the job at a time, over all threads and processes."""
-        path = self._workspace.path / "launch.lock"
-        with storage(path), FileLock(path):
+        lock = forgetting.changing(self._workspace)
+        with storage(Path(lock.lock_file)), lock:
             yield
 
     def on_done(self, call: Callable[[Job], object]) -> Job:

@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 
 import polars as pl
-from filelock import FileLock
 
 from batchframe.ledger.events import JobState
 from batchframe.ledger.workspace import Workspace, settle, storage
 from batchframe.notebook.display import in_notebook
 from batchframe.orchestration import follow as following
+from batchframe.orchestration.forgetting import changing
 from batchframe.orchestration.job import Job
 from batchframe.orchestration.mend import mend
 from batchframe.orchestration.plan import FRAME_FILE, Frame, Request, Staged, job_id, ledger_rows
@@ -54,7 +54,7 @@ def _made(workspace: Workspace, request: Request, staged: Staged, run: int) -> b
     job, parts = ledger_rows(staged, request, run)
     folder = workspace.job_folder(job["id"])
     # two processes with the same request at the same instant: one makes the job, one finds it
-    with storage(folder), FileLock(workspace.path / "launch.lock"):
+    with storage(folder), changing(workspace):
         if workspace.store.job(job["id"]) is not None:
             return False
         if folder.exists():  # a launch died between its two steps, or the ledger was lost
@@ -87,7 +87,7 @@ def _mended(workspace: Workspace, request: Request, staged: Staged, row: dict[st
     """Write again what is damaged in the job's folder; a job that failed is looked at closely."""
     identity = str(row["id"])
     folder = workspace.job_folder(identity)
-    with storage(folder), FileLock(workspace.path / "launch.lock"):
+    with storage(folder), changing(workspace):
         replaced = mend(
             folder,
             workspace.store.parts(identity),

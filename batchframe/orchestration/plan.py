@@ -28,13 +28,14 @@ import polars.selectors as cs
 from batchframe.errors import InputError
 from batchframe.frame.join import storable
 from batchframe.frame.parts import PartSize, PartWriter
-from batchframe.frame.requests import Fingerprint, Recipe, chunks
+from batchframe.frame.requests import KEPT_ROWS, Fingerprint, Recipe, chunks
 from batchframe.frame.schema import ResponseSchema
 from batchframe.ledger.events import JobState
 from batchframe.ledger.workspace import Workspace, settle, storage
 from batchframe.model import Limits, Mode, ModelRef
 from batchframe.notebook.hostile import clean
 from batchframe.orchestration.driver import Memory
+from batchframe.orchestration.forgetting import forget_files
 from batchframe.orchestration.steps import PartState
 from batchframe.pricing.estimate import Estimate, budget, combine, estimate, said
 from batchframe.pricing.rates import rates_for
@@ -107,6 +108,7 @@ def stage(workspace: Workspace, request: Request) -> Staged:
     """
     folder = workspace.staging()
     _sweep(folder.parent)
+    forget_files(workspace)
     try:
         with storage(folder):
             return _stage(folder, request)
@@ -129,7 +131,7 @@ def _stage(folder: Path, request: Request) -> Staged:
     limits = _LimitsByModel(recipe)
     writer = PartWriter(folder, limits)
     seen = _Seen(limits, fingerprint)
-    parts = writer.write_all(seen.passing(chunks(frame, recipe)))
+    parts = writer.write_all(seen.passing(chunks(frame, recipe, kept=True)))
     if not parts:  # nothing is asked, so only the way of asking tells two such jobs apart
         fingerprint.mix(f"{recipe.model} {recipe.shape.body}")
     return Staged(
@@ -198,7 +200,7 @@ def _store_frame(frame: Frame, path: Path) -> list[str]:
     chosen = frame.select(cs.by_name(*names)) if names else frame.select()
     try:
         if isinstance(chosen, pl.LazyFrame):
-            chosen.sink_parquet(path)
+            chosen.sink_parquet(path, row_group_size=KEPT_ROWS)  # a piece is held whole
         else:
             chosen.write_parquet(path)
     except pl.exceptions.PolarsError as error:

@@ -63,3 +63,18 @@ def test_the_sample_for_the_estimate_is_bounded(monkeypatch):
     df = pl.DataFrame({"text": ["x" * 1_000 + str(i) for i in range(300)]})
     staged = df.batch.plan(model="fake/m", prompt="{text}").staged
     assert sum(map(len, staged.samples["fake/m"])) <= 12_000
+
+
+def test_a_forget_that_was_cut_off_is_finished_by_whatever_is_planned_next():
+    """Prompts and answers that no ledger names would stay for ever."""
+    from batchframe.orchestration import forgetting
+
+    gone = DF.batch.submit(model="fake/m", prompt="{text}").wait()
+    kept = DF.batch.submit(model="fake/m", prompt="other {text}").wait()
+    folders = bf.workspace().path / "jobs"
+    forgetting.forget_rows(bf.workspace(), gone.id)  # and here the process dies
+    (bf.workspace().path / "staging" / f"forgotten-{kept.id}").touch()  # died one step earlier
+    DF.batch.plan(model="fake/m", prompt="third {text}")
+    assert [path.name for path in folders.iterdir()] == [kept.id]
+    assert kept.result()["response"].to_list() == ["other a", "other b"]
+    assert not list((bf.workspace().path / "staging").glob("forgotten-*"))
