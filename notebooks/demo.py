@@ -21,7 +21,11 @@ def main() -> int:
     print("Running notebooks/quickstart.ipynb on local/smollm2 ...", flush=True)
     notebook = nbformat.read(HERE / "quickstart.ipynb", as_version=4)
     NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": HERE}}
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": HERE}},
+        extra_arguments=["--log-level=ERROR"],  # a kernel warns that loopback is not encrypted
     ).execute()
     _print_shown(notebook)
     page = BUILD / "quickstart.html"
