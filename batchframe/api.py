@@ -5,6 +5,7 @@ Every verb checks its arguments here, before anything is written or sent.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -19,6 +20,7 @@ from batchframe.errors import (
     ColumnError,
     FileError,
     InputError,
+    JobError,
     UnknownNameError,
     nearest,
 )
@@ -367,7 +369,10 @@ def jobs(*, workspace: str | os.PathLike[str] | None = None) -> pl.DataFrame:
     from batchframe.orchestration.follow import now  # noqa: PLC0415
 
     here = _workspace(workspace)
-    seen = [now(here, row["id"]) for row in here.store.jobs()]
+    seen = []
+    for row in here.store.jobs():
+        with contextlib.suppress(JobError):  # another process has forgotten it since
+            seen.append(now(here, row["id"]))
     stamp = pl.Datetime("us", "UTC")
     return pl.DataFrame(
         [
@@ -479,7 +484,8 @@ def _request(
         settings["response_schema"] = schema.to_json()
     tries = arguments.retry(retry) or Retry()
     return Request(
-        frame=frame,
+        # a plan may wait; what the user changes in place meanwhile was not planned
+        frame=frame.clone() if isinstance(frame, pl.DataFrame) else frame,
         recipe=Recipe(shape, model, key),
         mode=arguments.mode(mode),
         name=name,

@@ -250,10 +250,16 @@ def _retry(args: argparse.Namespace) -> int:
 def _cancel(args: argparse.Namespace) -> int:
     """Stop a job and wait until what is paid has been fetched."""
     job = bf.job(args.id)
-    if job.view.state.ended:
-        say(f"{job.id} has ended already: {job.status}.")
+    state = job.view.state
+    if state in (JobState.COMPLETED, JobState.CANCELLED):
+        say(f"{job.id} has ended already: {state}.")
         return DONE
-    follow_job(job.cancel())
+    try:
+        follow_job(job.cancel())  # a failed job's batch may live on at its provider
+    except JobFailedError as error:
+        onwards = f"Then go on with it: batchframe retry {job.id}"
+        stop = f"Then stop it: batchframe cancel {job.id}"
+        raise JobFailedError(str(error).replace(onwards, stop)) from error
     return DONE
 
 
@@ -286,12 +292,12 @@ def _local_list(_args: argparse.Namespace) -> int:
 
     here = weights.installed()
     table(
-        ("model", "licence", "download", "state"),
+        ("model", "licence", "size", "state"),
         (
             (
                 f"local/{row.name}",
                 row.licence,
-                f"{row.download / 1e6:.0f} MB",
+                f"{row.size / 1e6:.0f} MB",
                 f"here: {here[row.name]}"
                 if row.name in here
                 else f"batchframe local pull {row.name}",

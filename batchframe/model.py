@@ -51,7 +51,8 @@ class Usage:
     """Tokens of one answer, counted as the provider counted them.
 
     `input` includes `cached` and `cache_write`; `output` includes `reasoning`. None is "the provider
-    did not say", which is not 0.
+    did not say", which is not 0. `unseen` says whether tries may have been paid for whose tokens
+    nobody counted: then the cost is unknown; False with no counts is a row that surely cost nothing.
     """
 
     input: int | None = None
@@ -59,6 +60,7 @@ class Usage:
     cached: int | None = None
     reasoning: int | None = None
     cache_write: int | None = None
+    unseen: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,9 @@ class Progress:
     """What a provider says of a running batch: its phase and, where it counts, its rows.
 
     `usage` is the sum over answered rows, and `errors` an example and a count per cause, where they
-    are known while the batch runs.
+    are known while the batch runs. `cost` is what answers cost so far whose price is known, each
+    priced by itself, in US dollars; None: nobody priced them. Where `unpriced` is above 0, `cost` is
+    not the whole.
     """
 
     phase: Phase
@@ -113,6 +117,8 @@ class Progress:
     usage: Usage = field(default_factory=Usage)
     message: str | None = None
     errors: tuple[tuple[RowError, int], ...] = ()
+    cost: Decimal | None = None
+    unpriced: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ in the ledger, on a page and in a bug report. Patterns err on the side of taking
 from __future__ import annotations
 
 import re
+from typing import Any
 
 MASK = "***"
 
@@ -43,3 +44,27 @@ def redact(text: str) -> str:
     for pattern, instead in PATTERNS:
         text = pattern.sub(instead, text)
     return text
+
+
+def redact_json(value: Any) -> Any:
+    """Give parsed JSON with what looks like a credential taken out of its texts.
+
+    Args:
+        value: What a JSON parser gives; it is not changed.
+
+    >>> redact_json({"error": {"message": "bad key sk-abcdefgh1234"}, "token": "abcdef", "n": 1})
+    {'error': {'message': 'bad key ***'}, 'token': '***', 'n': 1}
+    """
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, list):
+        return [redact_json(one) for one in value]
+    if isinstance(value, dict):
+        return {
+            key: MASK if isinstance(one, str) and _NAME.fullmatch(key) else redact_json(one)
+            for key, one in value.items()
+        }
+    return value
+
+
+_NAME = re.compile(_NAMES, re.IGNORECASE)

@@ -88,7 +88,7 @@ _SHELL = (
     (r"bf\.jobs\(\)", "batchframe jobs"),
     (r'bf\.workspace\("path"\)', "--workspace DIR"),
     (r"Job ([\w-]+) is (\w+); job\.wait\(\) first, then retry\.", r"Job \1 is \2. Type: batchframe watch \1, then batchframe retry \1"),
-    (r"Job ([\w-]+) is (\w+)\. Type: job\.cancel\(\)\.wait\(\), then job\.forget\(\)\.", r"Job \1 is \2. Type: batchframe cancel \1, then batchframe forget \1"),
+    (r"Job ([\w-]+) is ([\w ]+)\. Type: job\.cancel\(\)\.wait\(\), then job\.forget\(\)\.", r"Job \1 is \2. Type: batchframe cancel \1, then batchframe forget \1"),
     (r'prefix="(\w+)"', r"--prefix \1"),
     (r", or drop yours: df\.drop\([^)]*\)", ""),
     (r"\bagain=True\b", "--again"),

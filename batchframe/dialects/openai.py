@@ -10,9 +10,11 @@ import base64
 import math
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from batchframe.model import Endpoint, Json, Reply, RowError, Usage
+from batchframe.redact import redact
 
 RETRYABLE_CODES = frozenset(
     {
@@ -27,6 +29,13 @@ _RETRYABLE_STATUS = frozenset({0, 408, 409, 429})
 _SERVER_ERRORS = 500
 _NO_STATUS = 600
 _OK = range(200, 300)
+_GATEWAYS = frozenset({502, 504, 520, 524})
+"""Statuses of a proxy that lost the answer on its way; the model behind it may have given one."""
+
+_MAYBE_PAID_CODES = frozenset({"timeout", "invalid_body", "body_too_large", "connection"})
+
+_MOST_COUNTED = 2**31 - 1
+"""No request holds more tokens; sums of such counts fit 64 bits for four billion rows."""
 
 _LONGEST_CODE, _LONGEST_MESSAGE = 64, 2_000
 """Characters of an error that are kept; the whole of it stays in the body."""
@@ -73,11 +82,12 @@ def decode(line: Mapping[str, Any]) -> Reply:
         "request_id": _word(response.get("request_id")) or _word(line.get("id")),
         "attempts": _count(ours.get("attempts")),
         "latency": _seconds(ours.get("latency")),
+        "usage": spent(line),
     }
     error = _line_error(line, response, body)
     if error is not None:
         # a refused row may have been paid for all the same
-        return Reply(error=error, body=body or None, usage=usage(body.get("usage")), **facts)
+        return Reply(error=error, body=body or None, **facts)
     if isinstance(body.get("data"), list):
         return _embedding(body, facts)
     return _chat(body, facts)
@@ -119,7 +129,9 @@ def _row_error(raw: object, status: int | None) -> RowError:
     )
     if code == "insufficient_quota":
         retryable = True  # the row is fine: it was the purse that was empty
-    return RowError(code[:_LONGEST_CODE], (message or "")[:_LONGEST_MESSAGE], retryable)
+    # servers quote keys: "Incorrect API key provided: sk-..."
+    words = redact((message or "")[:_LONGEST_MESSAGE])
+    return RowError(redact(code[:_LONGEST_CODE]), words, retryable)
 
 
 def _chat(body: Mapping[str, Any], facts: Mapping[str, Any]) -> Reply:
@@ -135,7 +147,7 @@ def _chat(body: Mapping[str, Any], facts: Mapping[str, Any]) -> Reply:
         error = _wordless(message, finish)
     return Reply(
         body=body, error=error, text=text, finish_reason=finish,
-        model=_word(body.get("model")), usage=usage(body.get("usage")), **facts,
+        model=_word(body.get("model")), **facts,
     )  # fmt: skip
 
 
@@ -166,8 +178,7 @@ def _embedding(body: Mapping[str, Any], facts: Mapping[str, Any]) -> Reply:
     if vector is None:
         error = RowError("invalid_body", "the answer holds no vector", retryable=True)
     return Reply(
-        body=body, error=error, model=_word(body.get("model")), usage=usage(body.get("usage")),
-        embedding=vector, **facts,
+        body=body, error=error, model=_word(body.get("model")), embedding=vector, **facts,
     )  # fmt: skip
 
 
@@ -187,8 +198,36 @@ def _vector(raw: object) -> tuple[float, ...] | None:
         return None
 
 
+def spent(line: Mapping[str, Any]) -> Usage:
+    """Say what a line's row took, and whether it may have taken what nobody counted.
+
+    Args:
+        line: As for `decode`.
+
+    >>> refused = {"response": {"status_code": 400, "body": {"error": {"code": "bad"}}}}
+    >>> spent(refused).unseen, spent({"response": {"status_code": 200, "body": {}}}).unseen
+    (False, True)
+    """
+    response, ours = _mapping(line.get("response")), _mapping(line.get("batchframe"))
+    counts = usage(_mapping(response.get("body")).get("usage"))
+    before = ours.get("unseen")
+    if before is True:
+        return replace(counts, unseen=True)
+    if counts.input is not None:
+        return counts
+    status, error = response.get("status_code"), line.get("error")
+    if type(status) is int:
+        unseen = status in _OK or status in _GATEWAYS
+    elif before is False:  # our engine says that the row never reached the other side
+        unseen = False
+    else:
+        code = _word(_mapping(error).get("code"))
+        unseen = not error or code in _MAYBE_PAID_CODES or (code == "cancelled" and bool(ours))
+    return replace(counts, unseen=unseen)
+
+
 def usage(raw: object) -> Usage:
-    """Read OpenAI's `usage` object; what is absent, negative or not a whole number is None.
+    """Read OpenAI's `usage` object; what is absent, negative, too large or no whole number is None.
 
     >>> usage({"prompt_tokens": 9, "completion_tokens": -1}).input
     9
@@ -206,7 +245,7 @@ def usage(raw: object) -> Usage:
 
 
 def _count(raw: object) -> int | None:
-    return raw if type(raw) is int and 0 <= raw < 2**63 else None
+    return raw if type(raw) is int and 0 <= raw <= _MOST_COUNTED else None
 
 
 def _seconds(raw: object) -> float | None:

@@ -24,6 +24,7 @@ from batchframe.frame.parse import parse
 from batchframe.frame.schema import ResponseSchema
 from batchframe.ledger.workspace import settle
 from batchframe.model import Reply, RowError
+from batchframe.redact import redact_json
 
 Decode = Callable[[Mapping[str, Any]], Reply]
 Price = Callable[[Reply], Decimal | None]
@@ -87,7 +88,7 @@ def outputs_file(number: int) -> str:
 class Decoding:
     """How a part's lines are read: its dialect, its price, its response model, its absent rows.
 
-    `absent` is the error of a row for which no line came.
+    `absent` is the error of a row for which no line came; None: such rows are left out.
     """
 
     part: int
@@ -95,7 +96,7 @@ class Decoding:
     price: Price
     price_source: str | None
     schema: ResponseSchema | None
-    absent: RowError
+    absent: RowError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def decode_part(requests: Path, files: Iterable[Path], out: Path, how: Decoding)
     schema = _arrow(how.schema)
     with pq.ParquetWriter(growing, schema, compression="zstd") as writer:
         answered = _replies(files, rows, settled, counts, how.decode)
-        absent = ((Reply(i, error=how.absent), 0) for i in rows if i not in settled)
+        absent = ((Reply(i, error=how.absent), 0) for i in rows if how.absent and i not in settled)
         # `absent` is looked at when `answered` is through
         for records in _batched((record(r), size) for r, size in chain(answered, absent)):
             writer.write_table(_frame(records, how).to_arrow().cast(schema))
@@ -217,7 +218,7 @@ def _recorder(rows: Mapping[str, int], how: Decoding) -> Callable[[Reply], _Reco
             error.retryable if error else None, reply.model, reply.finish_reason,
             usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning,
             price(reply), how.price_source, reply.request_id, reply.attempts, reply.latency,
-            _text(reply.body),
+            _text(reply.body if error is None else redact_json(reply.body)),
         )  # fmt: skip
 
     return record
@@ -299,7 +300,27 @@ def _arrow(schema: ResponseSchema | None) -> pa.Schema:
     columns: dict[str, Any] = dict(SCHEMA)
     if schema is not None:
         columns["parsed"] = schema.dtype
-    return pl.DataFrame(schema=columns).to_arrow().schema
+    arrow = pl.DataFrame(schema=columns).to_arrow().schema
+    return arrow if schema is None else arrow.with_metadata({_CONTRACT: schema.digest.encode()})
+
+
+_CONTRACT = b"batchframe.response_schema"
+
+
+def typed_by(path: Path) -> str | None:
+    """Say under which response model a part was decoded.
+
+    Args:
+        path: A decoded part's file.
+
+    Returns:
+        The model's digest; None where the job had none, or the file cannot be read.
+    """
+    try:
+        found = (pq.read_schema(path).metadata or {}).get(_CONTRACT)
+    except (OSError, ValueError):  # pyarrow's own errors are ValueErrors
+        return None
+    return None if found is None else found.decode()
 
 
 def _keep_best(path: Path) -> None:

@@ -165,12 +165,10 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     source = Path(path)
     try:
         yield
-    except FileError:
-        raise
     except _FAULTS as error:
         raise FileError(_explain(source, error)) from error
     except InputError as error:
-        if isinstance(error.__cause__, pl.exceptions.ComputeError):
+        if isinstance(error.__cause__, pl.exceptions.ComputeError | pl.exceptions.PanicException):
             raise FileError(_explain(source, error.__cause__)) from error
         raise
 

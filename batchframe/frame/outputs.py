@@ -27,6 +27,15 @@ BULKY = tuple(name for name in SCHEMA if name not in _COUNTED)
 _EXACT = Context(prec=60)
 """Wide enough that no sum of Decimal(38, 18) is rounded."""
 
+_TOKENS = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+
+_UNASKED = (
+    pl.col("error_code").is_in(["cancelled", "batch_failed"]).fill_null(value=False)
+    & pl.col("attempts").is_null()
+    & pl.col("cost_usd").is_null()
+)
+"""Rows that no provider ever worked on; every other one without a cost has an unknown one."""
+
 
 def merged(
     folder: Path,
@@ -76,21 +85,22 @@ def _best(decoded: pl.DataFrame) -> pl.DataFrame:
 
 def _with_sums(best: pl.DataFrame, decoded: pl.DataFrame) -> pl.DataFrame:
     """Put the sums over all tries in the place of what the best one took."""
-    sums = [
-        pl.when(pl.col(name).is_not_null().any()).then(pl.col(name).sum()).alias(name)
-        for name in _SUMMED
-        if name != "cost_usd"
-    ]
-    # a try whose price is unknown makes the sum unknown
-    cost = pl.when(pl.col("cost_usd").is_not_null().all()).then(pl.col("cost_usd").sum())
-    paid = (
-        decoded.filter(pl.col("input_tokens").is_not_null() | pl.col("cost_usd").is_not_null())
-        .group_by("row")
-        .agg(*sums[:-1], cost.alias("cost_usd"))
-    )
-    tries = decoded.group_by("row").agg(sums[-1])
-    joined = best.drop(_SUMMED).join(paid, on="row", how="left").join(tries, on="row", how="left")
-    return joined.select(decoded.columns)
+    unknown = pl.col("price_source").is_not_null() & pl.col("cost_usd").is_null() & ~_UNASKED
+    counted = [pl.col(name).is_not_null() for name in _TOKENS]
+    worked = pl.any_horizontal("ok", unknown, *counted)
+    whole = {"cost_usd": ~_UNASKED, "input_tokens": worked, "output_tokens": worked}
+    sums = [_sum(name, whole.get(name)) for name in _SUMMED]
+    tries = decoded.group_by("row").agg(*sums)
+    return best.drop(_SUMMED).join(tries, on="row", how="left").select(decoded.columns)
+
+
+def _sum(name: str, among: pl.Expr | None) -> pl.Expr:
+    """Add up a column's known values; where `among` is given, one unknown of those makes it unknown."""
+    if among is None:
+        return pl.when(pl.col(name).is_not_null().any()).then(pl.col(name).sum()).alias(name)
+    values = pl.col(name).filter(among)
+    known = (values.len() > 0) & (values.null_count() == 0)
+    return pl.when(known).then(values.sum()).alias(name)
 
 
 def _refused(unsent: pl.DataFrame) -> pl.DataFrame:
@@ -143,11 +153,10 @@ def cost(outputs: pl.DataFrame) -> tuple[Decimal | None, PriceKnown]:
     """Add up what the answers cost: the exact sum of known prices, and whether all were known.
 
     Args:
-        outputs: What `merged` gives; rows without an answer cost nothing.
+        outputs: What `merged` gives; rows that nobody worked on cost nothing.
     """
-    signs = ("input_tokens", "cost_usd", "finish_reason")
-    asked = [pl.col(name).is_not_null() for name in signs if name in outputs.columns]
-    paid = outputs.filter(pl.any_horizontal("ok", *asked))  # an answer without usage cost something
+    sent = pl.col("part").is_not_null()
+    paid = outputs.filter(sent & ~_UNASKED)  # an answer without usage cost something
     unknown = paid["cost_usd"].null_count()
     if paid.height == 0:
         return Decimal(0), "known"
@@ -163,15 +172,15 @@ def part_totals(path: Path) -> dict[str, object]:
     Args:
         path: The part's outputs file.
     """
-    tokens = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
-    frame = pl.read_parquet(path, columns=["ok", "cost_usd", "finish_reason", *tokens])
+    facts = ("ok", "part", "error_code", "attempts", "cost_usd")
+    frame = pl.read_parquet(path, columns=[*facts, *_TOKENS])
     total, price = cost(frame)
     totals: dict[str, object] = {
         "done": frame.height,
         "failed": int((~frame["ok"]).sum()),
         "cost": str(total) if price == "known" else None,
     }
-    for name in tokens:
+    for name in _TOKENS:
         known = frame[name].drop_nulls()
         totals[name] = int(known.sum()) if len(known) else None
     return totals

@@ -407,7 +407,8 @@ def _messages(build: Builder, messages: Any) -> list[Any]:
 def _refuse_silent(message: Mapping[str, Any], role: str, where: str) -> None:
     """Refuse a turn of the user's that says nothing, to whichever row."""
     content = message.get("content")
-    silent = content is None or content == [] or (isinstance(content, str) and not content.strip())
+    empty = isinstance(content, list | tuple) and not content  # an expression has no truth value
+    silent = content is None or empty or (isinstance(content, str) and not content.strip())
     if role == "user" and silent:
         raise InputError(
             f"{where} is a user's and has no 'content'. For example: "

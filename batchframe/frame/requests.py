@@ -1,19 +1,20 @@
 """One request a row: the frame's values meet the shape, and every row gets an id or a reason why not.
 
 The rows stream through in chunks, so that a LazyFrame may be larger than memory. Expressions mean what
-they mean in Polars: windows and ranks look at the whole frame.
+they mean in Polars: windows and ranks look at the whole frame. One that gives neither a value a row nor
+a single one is refused, as `DataFrame.with_columns` does and its streaming twin does not.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 import polars as pl
 
-from batchframe.errors import ColumnError, KeyColumnError
+from batchframe.errors import ColumnError, InputError, KeyColumnError
 from batchframe.frame.bodies import bodies
 from batchframe.frame.prompt import Builder, Shape, as_text, explained, is_local
 
@@ -70,7 +71,8 @@ def chunks(
         KeyColumnError: The key has nulls, or says the same thing twice; the latter is known only
             after the last chunk.
         ColumnError: An expression asks for a column that is not there.
-        InputError: An expression cannot be evaluated.
+        InputError: An expression cannot be evaluated, or gives another number of values than the frame
+            has rows; the latter is known only after the last chunk.
     """
     if isinstance(recipe.model, pl.Expr):
         Builder(frame.collect_schema()).dtype(recipe.model, "model=")
@@ -90,32 +92,38 @@ def _values(
     frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe, *, kept: bool
 ) -> Iterator[pl.DataFrame]:
     """Evaluate holes, model and key over the frame, in that order of columns."""
+    lengths = _Lengths(frame)
     try:
-        for batch in _batches(frame, recipe, kept=kept):
+        for batch in _batches(frame, recipe, lengths, kept=kept):
             yield from _slices(batch)
     # a user's function or source may raise anything; a panic is how Polars meets what it did not foresee
     except (Exception, pl.exceptions.PanicException) as error:
+        if isinstance(error, pl.exceptions.ShapeError):
+            lengths.refuse(all_of_them=True)
         where = "An expression of the request"
         raise explained(error, where, frame.collect_schema()) from error
+    lengths.refuse()
 
 
 def _batches(
-    frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe, *, kept: bool
+    frame: pl.DataFrame | pl.LazyFrame, recipe: Recipe, lengths: _Lengths, *, kept: bool
 ) -> Iterator[pl.DataFrame]:
     """Evaluate a frame piece by piece where that gives the same, else let Polars stream it."""
     model = pl.lit(recipe.model) if isinstance(recipe.model, str) else recipe.model
     key = pl.lit(None) if recipe.key is None else pl.selectors.by_name(recipe.key).as_expr()
-    named = [hole.expr.alias(f"h{i}") for i, hole in enumerate(recipe.shape.holes)]
-    named += [model.cast(pl.String).alias("model"), key.alias("key")]
+    local = all(hole.local for hole in recipe.shape.holes) and (
+        isinstance(recipe.model, str) or is_local(recipe.model)
+    )
+    asked = [(hole.expr, hole.where) for hole in recipe.shape.holes]
+    asked.append((model.cast(pl.String), "model="))
+    values = [expr if local else lengths.watched(expr, where) for expr, where in asked]
     names = [f"h{i}" for i in range(len(recipe.shape.holes))] + ["model", "key"]
+    named = [expr.alias(name) for expr, name in zip([*values, key], names, strict=True)]
 
     def query(rows: pl.DataFrame | pl.LazyFrame) -> pl.LazyFrame:
         # with_columns repeats a constant for each row; every expression sees the frame as it was
         return rows.lazy().with_columns(named).select(names)
 
-    local = all(hole.local for hole in recipe.shape.holes) and (
-        isinstance(recipe.model, str) or is_local(recipe.model)
-    )
     if isinstance(frame, pl.LazyFrame):
         if kept and local:
             yield from _pulled(frame, query)
@@ -149,6 +157,88 @@ def _pulled(
             step = max(1, step // 2)
         elif size < CHUNK_BYTES // 4:
             step = min(CHUNK, step * 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """An expression of a length that only its values tell, and how many of them came at a time."""
+
+    expr: pl.Expr
+    where: str
+    came: list[int] = field(default_factory=list)
+
+    def passing(self) -> pl.Expr:
+        """Give the expression with its values counted while they pass."""
+
+        def count(values: pl.Series) -> pl.Series:
+            self.came.append(len(values))
+            return values
+
+        return self.expr.map_batches(count, return_dtype=pl.self_dtype(), is_elementwise=True)
+
+
+class _Lengths:
+    """How many values each expression gives: streaming repeats a lone one for all rows, scalar or not."""
+
+    def __init__(self, frame: pl.DataFrame | pl.LazyFrame) -> None:
+        self._frame = frame
+        self._watched: list[_Watched] = []
+
+    def watched(self, expr: pl.Expr, where: str) -> pl.Expr:
+        """Give the expression, its values counted unless its form says how many there are."""
+        try:
+            if expr.meta.is_length_preserving() or expr.meta.is_scalar():
+                return expr
+        except pl.exceptions.PolarsError:
+            pass  # a Python function is in it, whose form says nothing
+        self._watched.append(_Watched(expr, where))
+        return self._watched[-1].passing()
+
+    def refuse(self, *, all_of_them: bool = False) -> None:
+        """Refuse an expression that gives another number of values than the frame has rows.
+
+        Args:
+            all_of_them: Look at every expression, because Polars has met one that does not fit;
+                otherwise at those whose values, as they came, leave a doubt.
+
+        Raises:
+            InputError: It names the argument.
+        """
+        if not self._watched:
+            return
+        height = self._frame.lazy().select(pl.len()).collect().item()
+        for one in self._watched:
+            # one value at a time is what a repeated value looks like, and a piece of one row
+            lone = height > 1 and max(one.came, default=0) == 1
+            if all_of_them or lone or sum(one.came) != height:
+                self._refuse(one, height)
+
+    def _refuse(self, one: _Watched, height: int) -> None:
+        """Count an expression's values apart from the frame, where nothing repeats them."""
+        try:
+            count = self._frame.lazy().select(one.expr.len()).collect().item()
+            fits = count == height or (count == 1 and self._is_scalar(one.expr))
+        except Exception as error:
+            raise explained(error, one.where, self._frame.collect_schema()) from error
+        if not fits:
+            raise InputError(
+                f"{one.where} gives {count:,} value{'s' * (count != 1)} for {height:,} row{'s' * (height != 1)}. "
+                "Give one a row, or a single one for all, such as pl.lit(...) or pl.col(...).first(). "
+                "To ask of some rows only, filter the frame: df.filter(...)"
+            )
+
+    def _is_scalar(self, expr: pl.Expr) -> bool:
+        """Whether a lone value is meant for all rows; of a LazyFrame, a function is asked over two."""
+        try:
+            return expr.meta.is_scalar()
+        except pl.exceptions.PolarsError:
+            few = self._frame
+            rows = few if isinstance(few, pl.DataFrame) else few.head(2).collect()
+        try:
+            rows.with_columns(expr.alias("value"))
+        except (pl.exceptions.InvalidOperationError, pl.exceptions.ShapeError):
+            return False
+        return True
 
 
 def _slices(batch: pl.DataFrame) -> Iterator[pl.DataFrame]:

@@ -13,13 +13,15 @@ import random as _random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from batchframe.dialects.openai import spent
 from batchframe.errors import InputError
 from batchframe.immediate import outcome as write
 from batchframe.immediate import wire as wires
@@ -39,7 +41,7 @@ from batchframe.immediate.retry import (
     tries,
 )
 from batchframe.immediate.stops import stopped
-from batchframe.immediate.tally import Tally, is_success
+from batchframe.immediate.tally import Price, Tally, is_success
 from batchframe.immediate.transport import (
     PyreqwestTransport,
     Response,
@@ -77,11 +79,13 @@ async def run_part(
     retry: Retry | None = None,
     clock: Clock | None = None,
     random: Callable[[], float] = _random.random,
+    price: Price | None = None,
 ) -> Tally:
     """Send every row of a wire file that the journal does not settle, and journal each outcome.
 
     A cancel ends the run within a second: requests in flight get `GRACE` seconds, then a line
-    `cancelled`; rows not sent get no line. Callbacks run on the event loop and must be quick; what
+    `cancelled`, as does a row left open of which a try may have been paid for; rows not sent get no
+    line. Callbacks run on the event loop and must be quick; what
     they raise ends the run, with everything committed kept.
 
     Args:
@@ -96,6 +100,7 @@ async def run_part(
         retry: When to try again.
         clock: Time.
         random: Numbers from 0 to 1, for the jitter.
+        price: What an answer costs; without it the counts hold no money.
 
     Returns:
         The counts at the end.
@@ -110,7 +115,7 @@ async def run_part(
     if workers < 1:
         raise InputError(f"concurrency={workers} was refused: it must be at least 1.")
     with Journal(journal, lines=max(1, workers // 2)) as book:
-        past = await _past(journal, cancel)
+        past = await _past(journal, cancel, price)
         total = await asyncio.to_thread(wires.count, wire)
         async with _opened(transport) as way:
             run = _Run(
@@ -126,33 +131,43 @@ async def run_part(
                 random=random,
                 tally=replace(past.tally, total=total),
                 proven=past.proven,
+                price=price,
+                unseen=past.unseen,
             )
             return await run.drive(workers)
 
 
 @dataclass
 class _Past:
-    """What earlier runs left in the journal: settled ids, their sums, and whether any row succeeded."""
+    """What earlier runs left in the journal: settled ids, their sums, and whether any row succeeded.
+
+    `unseen` holds the rows left open of which a try may have been paid for.
+    """
 
     settled: set[str]
     tally: Tally
+    price: Price | None = None
     proven: bool = False
+    unseen: set[str] = field(default_factory=set)
 
     def fold(self, some: Iterator[Mapping[str, Any]]) -> int:
         """Take some lines in; says how many there were."""
         number = 0
         for number, record in enumerate(some, 1):  # noqa: B007 - the last one is the answer
-            if is_final(record) and record["custom_id"] not in self.settled:
+            if not is_final(record):
+                if spent(record).unseen:
+                    self.unseen.add(record["custom_id"])
+            elif record["custom_id"] not in self.settled:
                 self.settled.add(record["custom_id"])
-                self.tally = self.tally.plus(record)
+                self.tally = self.tally.plus(record, self.price)
                 self.proven = self.proven or is_success(record)
         return number
 
 
-async def _past(journal: Path, cancel: asyncio.Event) -> _Past:
+async def _past(journal: Path, cancel: asyncio.Event, price: Price | None) -> _Past:
     """Read the journal off the loop, in pieces, so that a cancel need not wait for the end of it."""
     damaged: list[Damage] = []
-    past = _Past(set(), Tally())
+    past = _Past(set(), Tally(cost=None if price is None else Decimal(0)), price)
     lines = records(journal, on_damage=damaged.append)
     while await asyncio.to_thread(past.fold, islice(lines, 1000)) and not cancel.is_set():
         pass
@@ -214,6 +229,8 @@ class _Run:
     random: Callable[[], float]
     tally: Tally
     proven: bool
+    price: Price | None
+    unseen: set[str]
 
     def __post_init__(self) -> None:
         self._headers = {
@@ -276,24 +293,35 @@ class _Run:
 
     async def _ask(self, row: Row) -> None:
         """Try a row until it has an outcome, or the run halts: then it is left as it was."""
-        attempt = 0
+        attempt, unseen = 0, row.custom_id in self.unseen
         while await self._open():
             attempt += 1
-            outcome, verdict = await self._try(row, attempt)
+            outcome, verdict = await self._try(row, attempt, unseen=unseen)
             if isinstance(verdict, Stop):
                 await self._doubted(outcome, verdict, row)
                 return
             if isinstance(verdict, Final) or attempt >= tries(self.retry, verdict):
                 await self._ended_with(outcome, verdict, row)
                 return
+            tokens = spent(outcome.record)  # of an answer that is thrown away
+            unseen = bool(tokens.unseen) or tokens.input is not None
             await self._pause(self._wait(attempt, verdict))
+        if unseen and attempt:
+            self._left_open(row, Effort(attempt, 0.0, self.clock.time()))
 
-    async def _try(self, row: Row, attempt: int) -> tuple[Outcome, Verdict]:
+    def _left_open(self, row: Row, effort: Effort) -> None:
+        """Write down that a row without an outcome may have been paid for."""
+        outcome = write.cancelled(row.custom_id, effort)
+        self.journal.append(outcome.line)
+        self.tally = self.tally.paid(spent(outcome.record), self.price)
+
+    async def _try(self, row: Row, attempt: int, *, unseen: bool) -> tuple[Outcome, Verdict]:
         """Send once; a cancel in the middle leaves a line that says so."""
         started = self.clock.monotonic()
 
         def effort() -> Effort:
-            return Effort(attempt, self.clock.monotonic() - started, self.clock.time())
+            took = self.clock.monotonic() - started
+            return Effort(attempt, took, self.clock.time(), unseen)
 
         self.tally = replace(self.tally, in_flight=self.tally.in_flight + 1)
         try:
@@ -304,7 +332,7 @@ class _Run:
             return write.from_fault(row.custom_id, fault, effort()), FAULTS[fault.kind]
         except asyncio.CancelledError:
             if self.cancel.is_set():
-                self.journal.append(write.cancelled(row.custom_id, effort()).line)
+                self._left_open(row, effort())
             raise
         finally:
             self.tally = replace(self.tally, in_flight=self.tally.in_flight - 1)
@@ -330,6 +358,8 @@ class _Run:
             await self._record(outcome)
 
     async def _doubted(self, outcome: Outcome, stop: Stop, row: Row) -> None:
+        if outcome.record["batchframe"]["unseen"]:  # this outcome may never be written down
+            self._left_open(row, Effort(1, 0.0, self.clock.time()))
         if stop.certain or self._doubt.hold(outcome, (stop, row)):
             self._stop = self._stop or (stop, row)
             self._halt.set()
@@ -351,7 +381,7 @@ class _Run:
                 self._count(outcome)
 
     def _count(self, outcome: Outcome) -> None:
-        self.tally = self.tally.plus(outcome.record)
+        self.tally = self.tally.plus(outcome.record, self.price)
         if self.on_reply is not None:
             self.on_reply(outcome.line)
         self.on_progress(self.tally)

@@ -11,6 +11,7 @@ import asyncio
 import concurrent.futures
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import orjson
@@ -18,7 +19,18 @@ import orjson
 from batchframe.dialects import openai
 from batchframe.immediate.engine import Tally, run_part
 from batchframe.immediate.retry import Retry
-from batchframe.model import Endpoint, Limits, Part, Phase, Progress, RowError, Ticket, Usage
+from batchframe.immediate.tally import Price
+from batchframe.model import (
+    Endpoint,
+    Limits,
+    ModelRef,
+    Part,
+    Phase,
+    Progress,
+    RowError,
+    Ticket,
+    Usage,
+)
 from batchframe.providers.base import Provider
 
 POLL_SECONDS = 0.2
@@ -55,6 +67,7 @@ class Managed:
         loop: The loop that the engine runs on.
         retry: How often a row is tried.
         concurrency: Requests at once; None: what the connection says.
+        pricing: Gives what prices a model's answers; None: what the job costs is not told meanwhile.
     """
 
     provider: Provider
@@ -62,6 +75,7 @@ class Managed:
     loop: asyncio.AbstractEventLoop
     retry: Retry = field(default_factory=Retry)
     concurrency: int | None = None
+    pricing: Callable[[ModelRef], Price] | None = None
     poll_seconds: float = POLL_SECONDS
     _runs: dict[int, _Run] = field(default_factory=dict)
     _cancelled: set[int] = field(default_factory=set)
@@ -134,12 +148,18 @@ class Managed:
         await asyncio.gather(*(asyncio.wrap_future(f) for f in futures), return_exceptions=True)
 
     def _start(self, ticket: Ticket) -> None:
-        run = self._runs[ticket.data["number"]] = _Run()
+        number = ticket.data["number"]
+        fresh = self.pricing is not None and not (self.folder / journal_file(number)).exists()
+        run = self._runs[number] = _Run(tally=Tally(cost=Decimal(0) if fresh else None))
         run.future = asyncio.run_coroutine_threadsafe(self._send(ticket, run), self.loop)
 
     async def _send(self, ticket: Ticket, run: _Run) -> Tally:
         """Open the way to the model, send the part's rows, close it again."""
         number = ticket.data["number"]
+        price = None
+        if self.pricing is not None:  # off the loop: a price list takes its time to load
+            model = ModelRef(self.name, ticket.data["model"])
+            price = await asyncio.to_thread(self.pricing, model)
         connecting = self.provider.connect(ticket.data["model"], Endpoint(ticket.data["endpoint"]))
         connection = await asyncio.to_thread(connecting.__enter__)
         try:
@@ -152,6 +172,7 @@ class Managed:
                 cancel=run.stop,
                 on_progress=lambda tally: setattr(run, "tally", tally),
                 on_reply=_counter(run.errors),
+                price=price,
             )
         finally:
             await asyncio.to_thread(connecting.__exit__, None, None, None)
@@ -168,6 +189,8 @@ def _progress(run: _Run, phase: Phase) -> Progress:
             tally.input_tokens, tally.output_tokens, tally.cached_tokens, tally.reasoning_tokens
         ),
         errors=tuple(run.errors.values()),
+        cost=tally.cost,
+        unpriced=tally.unpriced,
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
 from batchframe.immediate.transport import WORDS, Response, TransportError
+from batchframe.redact import redact, redact_json
 
 EXCERPT = 500
 """Characters that are kept of a body that cannot be used."""
@@ -26,6 +27,9 @@ CODES = {
 }
 """Kind of transport fault -> error code of the row."""
 
+UNREACHED = frozenset({"refused", "tls", "unsendable"})
+"""Kinds of fault that cost nothing: the other side never had the request."""
+
 REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-ms-request-id")
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -33,11 +37,15 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What a row took: tries, the last one's seconds, and when it ended (seconds since the epoch)."""
+    """What a row took: tries, the last one's seconds, and when it ended (seconds since the epoch).
+
+    `unseen` says that a try may have been paid for whose answer nobody read.
+    """
 
     attempts: int
     latency: float
     at: float
+    unseen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +93,14 @@ def from_response(custom_id: str, response: Response, effort: Effort) -> Outcome
         what = "no JSON" if body is None else "JSON, but no object"
         message = f"HTTP {response.status} with a body that is {what}: {excerpt(response.body)}"
         error, body, raw = {"code": "invalid_body", "message": message}, None, b"null"
+        effort = replace(effort, unseen=True)
     elif not raw:  # a proxy's page: brought to the shape every reader of errors knows
         body = {"error": {"message": excerpt(response.body), "type": None, "code": None}}
         raw = orjson.dumps(body)
+    elif response.status >= 400:  # noqa: PLR2004 - a refusal is no answer, and may quote a key
+        clean = redact_json(body)
+        if clean != body:
+            body, raw = clean, orjson.dumps(clean)
     request_id = next((response.headers[n] for n in REQUEST_IDS if n in response.headers), None)
     facts = {"status_code": response.status, "request_id": request_id}
     return _outcome(custom_id, facts, (body, raw), error, effort)
@@ -105,6 +118,7 @@ def from_fault(custom_id: str, fault: TransportError, effort: Effort) -> Outcome
     if fault.start:
         message += f" after: {excerpt(fault.start)}"
     error = {"code": CODES[fault.kind], "message": message}
+    effort = replace(effort, unseen=effort.unseen or fault.kind not in UNREACHED)
     return _outcome(custom_id, None, None, error, effort)
 
 
@@ -116,12 +130,12 @@ def cancelled(custom_id: str, effort: Effort) -> Outcome:
         effort: What it took.
     """
     error = {"code": "cancelled", "message": "the run was cancelled before the answer came"}
-    return _outcome(custom_id, None, None, error, effort)
+    return _outcome(custom_id, None, None, error, replace(effort, unseen=True))
 
 
 def excerpt(body: bytes) -> str:
     """Give the beginning of a body as text (hostile!), at most `EXCERPT` characters."""
-    return body[: 4 * EXCERPT].decode("utf-8", "replace")[:EXCERPT] or "(empty)"
+    return redact(body[: 4 * EXCERPT].decode("utf-8", "replace")[:EXCERPT]) or "(empty)"
 
 
 def _outcome(
@@ -141,6 +155,7 @@ def _outcome(
             "attempts": effort.attempts,
             "latency": round(effort.latency, 6),
             "at": round(effort.at, 3),
+            "unseen": effort.unseen,
         },
     }
     response = None if facts is None else {**facts, "body": orjson.Fragment(raw)}

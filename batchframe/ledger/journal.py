@@ -3,7 +3,9 @@
 A line is an OpenAI batch output line with one key more, so that one decoder reads both:
 
     {"id": ..., "custom_id": ..., "response": {"status_code", "request_id", "body"} | null,
-     "error": null | {"code", "message"}, "batchframe": {"attempts", "latency", "at"}}
+     "error": null | {"code", "message"}, "batchframe": {"attempts", "latency", "at", "unseen"}}
+
+`unseen` says that a try may have been paid for without anybody having seen its tokens.
 
 What a crash may leave is known and cheap to undo. Lines are only appended, so a torn write is at the
 end: opening cuts it off. A line damaged in the middle (a flipped bit, NULs after a power loss) is

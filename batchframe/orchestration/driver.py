@@ -7,36 +7,44 @@ none or the mode is immediate, a managed batch.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import ssl
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from batchframe.dialects import openai
 from batchframe.errors import (
+    AuthenticationError,
     BatchframeError,
     JobFailedError,
+    ProviderError,
     ProviderUnavailableError,
     StorageError,
+    UnknownNameError,
 )
 from batchframe.frame import decode, encode, outputs
 from batchframe.frame.parts import part_file
 from batchframe.frame.schema import ResponseSchema
-from batchframe.immediate.managed import Managed, wire_file
+from batchframe.immediate.managed import Managed, journal_file, wire_file
 from batchframe.immediate.retry import Retry
 from batchframe.ledger.events import ErrorGroup, JobState, JobView
-from batchframe.ledger.workspace import Workspace, explain
+from batchframe.ledger.journal import is_final
+from batchframe.ledger.workspace import Workspace, explain, settle
 from batchframe.model import Endpoint, ModelRef, Part, Phase, Progress, Reply, RowError, Ticket
 from batchframe.orchestration import background, steps
 from batchframe.orchestration.steps import Effect, Event, PartState
 from batchframe.orchestration.view import Speed, groups_to_json, view
-from batchframe.pricing.cost import row_cost
+from batchframe.pricing.cost import pricer, row_cost
 from batchframe.pricing.rates import Rates, rates_for
 from batchframe.providers.base import BatchProvider, Lifecycle
 from batchframe.providers.registry import model_ref, provider
@@ -65,6 +73,8 @@ _OUTCOMES = {
 }
 
 Row = Mapping[str, Any]
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,7 @@ class Driver:
     _speed: Speed = field(default_factory=Speed)
     _managed: dict[str, Managed] = field(default_factory=dict)
     _written: set[int] = field(default_factory=set)
+    _withdrawn: set[int] = field(default_factory=set)
 
     @property
     def folder(self) -> Path:
@@ -141,26 +152,35 @@ class Driver:
         for part in parts:
             ours = isinstance(self._lifecycle(job, part), Managed)
             (managed if ours else native).append(part)
-
-        async def one_by_one() -> None:
-            for part in managed:
-                await self._drive(part["number"])
-
-        async def told(number: int) -> None:
-            """Say at once that a part cannot go on: its siblings may take hours."""
-            try:
-                await self._drive(number)
-            except Exception as error:
-                await self._save(number, message=_words(error))
-                await self._save_job(message=_words(error))
-                await self._publish()
-                raise
-
-        ways = [told(part["number"]) for part in native]
-        ends = await asyncio.gather(*ways, one_by_one(), return_exceptions=True)
+        ways = [self._told(part["number"]) for part in native]
+        ends = await asyncio.gather(*ways, self._one_by_one(managed), return_exceptions=True)
         for end in ends:
             if end is not None:
                 raise end
+
+    async def _one_by_one(self, parts: list[Row]) -> None:
+        """Drive managed parts; when one provider cannot go on, the others' parts still do."""
+        causes: dict[str, Exception] = {}
+        for part in parts:
+            name = model_ref(part["model"]).provider
+            if name in causes:
+                continue
+            try:
+                await self._told(part["number"])
+            except Exception as error:  # noqa: BLE001 - raised below, when the others are through
+                causes[name] = error
+        for cause in causes.values():
+            raise cause
+
+    async def _told(self, number: int) -> None:
+        """Drive a part, and say at once that it cannot go on: its siblings may take hours."""
+        try:
+            await self._drive(number)
+        except Exception as error:
+            await self._save(number, message=_words(error))
+            await self._save_job(message=_words(error))
+            await self._publish()
+            raise
 
     async def _drive(self, number: int) -> None:
         """Take one part through the table."""
@@ -254,7 +274,7 @@ class Driver:
     def _poll(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
         lifecycle = self._lifecycle(job, part)
         if job["cancel"]:
-            lifecycle.cancel(_ticket(part))
+            self._withdraw(lifecycle, part)
         elif isinstance(lifecycle, Managed):
             self._wire(job, part)
         progress = lifecycle.poll(_ticket(part))
@@ -262,25 +282,36 @@ class Driver:
         changes = {"phase": progress.phase.value, "message": progress.message}
         return _OUTCOMES[progress.phase], {**changes, **self._counts(job, part, progress)}
 
+    def _withdraw(self, lifecycle: Lifecycle, part: Row) -> None:
+        """Ask once for the end; a batch that is too far to be stopped goes on to its own."""
+        if part["number"] in self._withdrawn:
+            return
+        try:
+            lifecycle.cancel(_ticket(part))
+        except (AuthenticationError, ProviderUnavailableError):
+            raise
+        except ProviderError as error:
+            LOG.warning("%s part %d: %s", self.job_id, part["number"], _words(error))
+        self._withdrawn.add(part["number"])
+
     def _fetch(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
-        files = self._lifecycle(job, part).fetch(_ticket(part), self.folder)
-        return Event.DONE, {"files": [file.name for file in files]}
+        lifecycle = self._lifecycle(job, part)
+        folder = self.folder
+        if not isinstance(lifecycle, Managed):
+            # a folder of its own: providers name the files of all batches alike
+            folder = self.workspace.folder("jobs", self.job_id, results_folder(part["number"]))
+        files = lifecycle.fetch(_ticket(part), folder)
+        for place in (*files, folder):
+            settle(place)  # a torn file would be there, and so not be fetched again
+        return Event.DONE, {"files": [file.relative_to(self.folder).as_posix() for file in files]}
 
     def _decode(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
         files = [self.folder / name for name in part["files"] or ()]
         if not all(file.exists() for file in files):
             return Event.ABSENT, {}
-        number, rates = part["number"], self._rates(job, part)
-        price: Callable[[Reply], Decimal | None] = lambda reply: row_cost(reply.usage, rates).total  # noqa: E731
+        number = part["number"]
         out = self.folder / decode.outputs_file(number)
-        how = decode.Decoding(
-            part=number,
-            decode=openai.decode,
-            price=price,
-            price_source=rates.source if rates else None,
-            schema=self.schema(job),
-            absent=_absent(job, part),
-        )
+        how = self._decoding(job, part, _absent(job, part))
         odd = decode.decode_part(self.folder / part_file(number), files, out, how)
         self._live.pop(number, None)
         remark = ", ".join(
@@ -291,15 +322,51 @@ class Driver:
         message = f"the result files held {remark}" if remark else part["message"]
         return Event.DONE, {**outputs.part_totals(out), "message": message}
 
+    def peek(self, number: int, out: Path) -> bool:
+        """Decode what the journal of a managed part holds so far.
+
+        Args:
+            number: The part; it may be worked on meanwhile.
+            out: The file to make; rows without a line are not in it.
+
+        Returns:
+            False when there is no journal.
+        """
+        store, journal = self.workspace.store, self.folder / journal_file(number)
+        job = store.job(self.job_id)
+        part = next(part for part in store.parts(self.job_id) if part["number"] == number)
+        if job is None or not journal.exists():
+            return False
+        try:
+            how = replace(self._decoding(job, part, None), decode=_settled)
+        except UnknownNameError:  # a provider that only the process which sends knows
+            return False
+        decode.decode_part(self.folder / part_file(number), [journal], out, how)
+        return True
+
+    def _decoding(self, job: Row, part: Row, absent: RowError | None) -> decode.Decoding:
+        number, rates = part["number"], self._rates(job, part)
+        price: Callable[[Reply], Decimal | None] = lambda reply: row_cost(reply.usage, rates).total  # noqa: E731
+        return decode.Decoding(
+            part=number,
+            decode=openai.decode,
+            price=price,
+            price_source=rates.source if rates else None,
+            schema=self.schema(job),
+            absent=absent,
+        )
+
     def _lifecycle(self, job: Row, part: Row) -> Lifecycle:
         ref = model_ref(part["model"])
         found = provider(ref.provider)
         if job["mode"] == "batch" and isinstance(found, BatchProvider):
             return found
         if ref.provider not in self._managed:
+            prices = self.memory.prices or job["settings"].get("prices")
             self._managed[ref.provider] = Managed(
-                found, self.folder, background.loop(), self.memory.retry, self.memory.concurrency
-            )
+                found, self.folder, background.loop(), self.memory.retry, self.memory.concurrency,
+                lambda model: pricer(rates_for(model, batch=False, overrides=prices)),
+            )  # fmt: skip
         return self._managed[ref.provider]
 
     def _rates(self, job: Row, part: Row) -> Rates | None:
@@ -308,8 +375,8 @@ class Driver:
         prices = self.memory.prices or job["settings"].get("prices")
         return rates_for(ref, batch=native, overrides=prices)
 
-    def _counts(self, job: Row, part: Row, progress: Progress) -> dict[str, Any]:
-        """Give a running part's columns; a cost where the tokens and their price are known."""
+    def _counts(self, job: Row, part: Row, progress: Progress) -> dict[str, Any]:  # noqa: ARG002 - one shape for all callers
+        """Give a running part's columns; a cost where every answer so far has a known price."""
         usage = progress.usage
         tokens = {
             "input_tokens": usage.input,
@@ -317,7 +384,7 @@ class Driver:
             "output_tokens": usage.output,
             "reasoning_tokens": usage.reasoning,
         }
-        cost = row_cost(usage, self._rates(job, part)).total if usage.input is not None else None
+        cost = None if progress.unpriced else progress.cost
         return {
             "done": progress.done or 0,
             "failed": progress.failed or 0,
@@ -342,7 +409,7 @@ class Driver:
         seen = view({**job, "state": JobState.RUNNING}, parts)
         store.update_job(
             self.job_id,
-            state=JobState.CANCELLED if job["cancel"] else JobState.COMPLETED,
+            state=_end(job, counted),
             done=seen.done,
             failed=seen.failed,
             input_tokens=seen.input_tokens,
@@ -373,14 +440,18 @@ class Driver:
         return error if redact(str(error)) == str(error) else None
 
     def _save_counts(self) -> None:
-        """Save how far managed parts came: their journals hold it, and people ask."""
-        job = self.workspace.store.job(self.job_id)
-        for part in self.workspace.store.parts(self.job_id) if job else ():
-            for managed in self._managed.values():
-                progress = managed.seen(part["number"])
-                if job and progress and part["state"] != PartState.DECODED:
-                    counts = self._counts(job, part, progress)
-                    self.workspace.store.update_part(self.job_id, part["number"], **counts)
+        """Save how far managed parts came: their journals hold it, and people ask.
+
+        Nothing is raised: a job whose figures cannot be saved must still be marked as failed.
+        """
+        with suppress(Exception):
+            job = self.workspace.store.job(self.job_id)
+            for part in self.workspace.store.parts(self.job_id) if job else ():
+                for managed in self._managed.values():
+                    progress = managed.seen(part["number"])
+                    if job and progress and part["state"] != PartState.DECODED:
+                        counts = self._counts(job, part, progress)
+                        self.workspace.store.update_part(self.job_id, part["number"], **counts)
 
     async def _publish(self) -> None:
         self.workspace.events.publish(await asyncio.to_thread(self.look))
@@ -394,7 +465,8 @@ class Driver:
         for part in parts:
             progress = self._live.get(part["number"])
             counts = self._counts(job, part, progress) if progress else {}
-            fresh.append({**part, **counts})
+            known = {"known_cost": progress.cost} if progress else {}
+            fresh.append({**part, **counts, **known})
         errors = tuple(
             ErrorGroup(error.code, count, error.message[:300], error.retryable)
             for progress in self._live.values()
@@ -460,6 +532,20 @@ def _let_go(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
+def _settled(line: Mapping[str, Any]) -> Reply:
+    """Read a journal's line; one that leaves its row open is nobody's."""
+    return openai.decode(line if is_final(line) else {})
+
+
+def results_folder(number: int) -> str:
+    """Name the folder of a part's result files, as the provider gave them.
+
+    >>> results_folder(7)
+    'part-0007.results'
+    """
+    return f"part-{number:04d}.results"
+
+
 def _part(job: Row, part: Row) -> Part:
     return Part(
         job_id=job["id"],
@@ -474,6 +560,18 @@ def _part(job: Row, part: Row) -> Part:
 
 def _ticket(part: Row) -> Ticket:
     return Ticket(part["model"].split("/", 1)[0], part["ticket"] or {})
+
+
+_CUT_OFF = ("cancelled", "batch_cancelled", "batch_expired", "missing")
+"""What rows are called that a cancel left without an answer."""
+
+
+def _end(job: Row, counted: pl.DataFrame) -> JobState:
+    """Say how a job ended: a cancel that came after the last answer has cancelled nothing."""
+    cut_off = (~pl.col("ok") & pl.col("error_code").is_in(_CUT_OFF)).any()
+    if job["cancel"] and counted.select(cut_off).item():
+        return JobState.CANCELLED
+    return JobState.COMPLETED
 
 
 def _absent(job: Row, part: Row) -> RowError:

@@ -40,6 +40,8 @@ class Follower:
     future: concurrent.futures.Future[None] | None = None
     last: JobView | None = None
     failure: Exception | None = None
+    called: bool = False
+    leaving: bool = False
     _speed: Speed = field(default_factory=Speed)
 
     async def run(self) -> None:
@@ -54,7 +56,7 @@ class Follower:
 
     async def _run(self) -> None:
         lock = lock_of(self.workspace, self.job_id)
-        while not (await self._look()).state.ended:
+        while await self._goes_on():
             if self.drive and _acquired(lock):
                 try:
                     if not (await self._look()).state.ended:
@@ -63,6 +65,20 @@ class Follower:
                     lock.release()
             else:
                 await asyncio.sleep(WATCH_SECONDS)
+
+    async def _goes_on(self) -> bool:
+        """Look; an end counts only when nobody has asked for the job since the look began."""
+        with _GUARD:
+            self.called = False
+        ended = (await self._look()).state.ended
+        while ended:
+            with _GUARD:
+                if not self.called:
+                    self.leaving = True
+                    return False
+                self.called = False
+            ended = (await self._look()).state.ended
+        return True
 
     async def _look(self) -> JobView:
         seen = await asyncio.to_thread(look, self.workspace, self.job_id)
@@ -185,7 +201,9 @@ def follow(
     where = (str(workspace.path), job_id)
     with _GUARD:
         known = _FOLLOWERS.get(where)
-        if known is not None and known.future is not None and not known.future.done():
+        alive = known is not None and known.future is not None and not known.future.done()
+        if known is not None and known.future is not None and alive and not known.leaving:
+            known.called = True
             known.drive = known.drive or drive
             if memory is not None:
                 known.memory = memory
@@ -194,6 +212,20 @@ def follow(
         made = _FOLLOWERS[where] = Follower(workspace, job_id, told, drive)
         made.future = background.start(made.run())
         return made.future
+
+
+def tell(workspace: Workspace, job_id: str, memory: Memory) -> None:
+    """Remember what only this process knows of a job, without following it.
+
+    Args:
+        workspace: Where the job is kept.
+        job_id: The job.
+        memory: What a call said.
+    """
+    where = (str(workspace.path), job_id)
+    with _GUARD:
+        known = _FOLLOWERS.setdefault(where, Follower(workspace, job_id, memory, drive=False))
+        known.memory = memory
 
 
 def memory_of(workspace: Workspace, job_id: str) -> Memory:

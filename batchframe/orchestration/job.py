@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator
@@ -26,10 +27,12 @@ from batchframe.errors import (
     JobFailedError,
     JobTimeoutError,
     StorageError,
+    UnknownNameError,
     WorkspaceError,
+    nearest,
 )
 from batchframe.frame import outputs as merging
-from batchframe.frame.decode import outputs_file
+from batchframe.frame.decode import outputs_file, typed_by
 from batchframe.frame.join import join
 from batchframe.frame.outputs import BULKY
 from batchframe.frame.parts import PartWriter, part_file
@@ -43,7 +46,7 @@ from batchframe.notebook.html import text
 from batchframe.notebook.kernel import while_blocked
 from batchframe.orchestration import follow as following
 from batchframe.orchestration import forgetting
-from batchframe.orchestration.driver import Memory
+from batchframe.orchestration.driver import Driver, Memory
 from batchframe.orchestration.plan import FRAME_FILE, part_row
 from batchframe.orchestration.steps import PartState
 from batchframe.providers.registry import model_ref, provider
@@ -135,6 +138,10 @@ class Job:
             JobFailedError: Something other than a row stopped the job.
             JobTimeoutError: The time is up; the job runs on.
         """
+        if timeout is not None and (
+            isinstance(timeout, bool) or not isinstance(timeout, int | float)
+        ):
+            raise InputError(f"timeout={timeout!r} was refused: give seconds, such as timeout=60.")
         until = None if timeout is None else time.monotonic() + timeout
 
         while True:
@@ -177,7 +184,8 @@ class Job:
             await asyncio.shield(asyncio.wrap_future(self._drive()))
             if self.view.state.ended:
                 break
-        return self._ended().result()
+        # off the caller's loop: joining a large frame takes a moment
+        return await asyncio.to_thread(self._ended().result)
 
     def result(self) -> pl.DataFrame:
         """Wait, and give the frame with the answers: same rows, same order, our columns last.
@@ -194,6 +202,7 @@ class Job:
         """
         if not self.view.state.ended or self.view.state is JobState.FAILED:
             self.wait()
+        self._type_anew()
         settings = self._row()["settings"]
         return join(
             self.frame(),
@@ -231,46 +240,87 @@ class Job:
             `error_message`, `retryable`, `model`, `finish_reason`, tokens, `cost_usd` as an exact
             Decimal, `price_source`, `request_id`, `attempts`, `latency` in seconds, `body` (the
             answer as JSON text) and, with a response model, `parsed`. Rows without an outcome yet
-            have the error code `pending`.
+            have the error code `pending` and no `part`.
         """
+        self._type_anew()
         return self._outputs()
+
+    def _type_anew(self) -> None:
+        """Read the answers again when they were read under another response model; nothing is asked.
+
+        A cell whose model was edited asks the same as long as the schema it sends is the same.
+        """
+        schema = self._schema()
+        if schema is None or not self.view.state.ended or self.view.state is JobState.FAILED:
+            return
+        with self._changing():
+            other = [
+                part["number"]
+                for part in self._workspace.store.parts(self._id)
+                if part["state"] == PartState.DECODED
+                and typed_by(self._folder / outputs_file(part["number"]))
+                not in (None, schema.digest)
+            ]
+            for number in other:
+                self._workspace.store.update_part(self._id, number, state=PartState.FETCHED.value)
+            if other:
+                self._reopen([], cancel=bool(self._row()["cancel"]))
+        if other:
+            self.wait()
 
     def _outputs(self, leave_out: Collection[str] = ()) -> pl.DataFrame:
         parts = self._workspace.store.parts(self._id)
         decoded = [p["number"] for p in parts if p["state"] == PartState.DECODED]
         waiting = [p["number"] for p in parts if p["state"] != PartState.DECODED]
-        with storage(self._folder), self._reading():
+        with (
+            storage(self._folder),
+            self._reading(),
+            tempfile.TemporaryDirectory(prefix="batchframe-") as aside,
+        ):
+            files = [self._folder / outputs_file(number) for number in decoded]
             return merging.merged(
                 self._folder,
-                [self._folder / outputs_file(number) for number in decoded],
+                files + self._peeked(waiting, Path(aside)),
                 self._schema(),
                 sent=[self._folder / part_file(number) for number in waiting],
                 leave_out=leave_out,
             )
 
+    def _peeked(self, waiting: list[int], aside: Path) -> list[Path]:
+        """Decode what the journals of parts under way hold already: it is paid."""
+        driver = Driver(self._workspace, self._id, following.memory_of(self._workspace, self._id))
+        found = []
+        for number in waiting:
+            out = aside / outputs_file(number)
+            if driver.peek(number, out):
+                found.append(out)
+        return found
+
     def errors(self) -> pl.DataFrame:
         """Give the failed rows of `outputs()`: where, why, and whether a retry could help."""
         wanted = ("row", "custom_id", "error_code", "error_message", "retryable", "response")
-        failed = self.outputs().filter(~pl.col("ok"), pl.col("error_code") != "pending")
+        pending = (pl.col("error_code") == "pending") & pl.col("part").is_null()
+        failed = self.outputs().filter(~pl.col("ok"), ~pending)
         return failed.select(wanted)
 
     def retry(self, codes: Collection[str] | None = None) -> Job:
         """Send failed rows again, as a new part of the same job; goes on with a job that failed.
 
         Args:
-            codes: Error codes to send again; None: those that a second try can help (a refusal or a
-                malformed row would only be paid for again).
+            codes: Error codes to send again, such as `["invalid_response"]`; None: those that a
+                second try can help (a refusal or a malformed row would only be paid for again).
 
         Returns:
             The job itself; when nothing is worth sending it stays as it is.
 
         Raises:
-            InputError: The job has not ended.
+            InputError: The job has not ended, or `codes` are no codes.
         """
+        chosen = _checked(codes)
         with self._changing():
-            return self._retry(codes)
+            return self._retry(chosen)
 
-    def _retry(self, codes: Collection[str] | None) -> Job:
+    def _retry(self, codes: list[str] | None) -> Job:
         seen = self.view
         if not seen.state.ended:
             raise InputError(f"Job {self._id} is {seen.state.value}; job.wait() first, then retry.")
@@ -285,16 +335,24 @@ class Job:
         again = failed.filter(chosen)
         if again.height:
             self._reopen(self._write_again(again))
+        elif codes is not None:
+            _hint(codes, failed["error_code"].unique().to_list())
         return self
 
     def _unreadable(self) -> bool:
         """Send parts whose decoded file is damaged back to be decoded; says whether there are any."""
-        store, found = self._workspace.store, False
+        store, found, schema = self._workspace.store, False, self._schema()
         for part in store.parts(self._id):
             if part["state"] == PartState.DECODED:
+                file = self._folder / outputs_file(part["number"])
                 try:
-                    pl.read_parquet(self._folder / outputs_file(part["number"]))
+                    pl.read_parquet(file)
+                    files = [self._folder / name for name in part["files"] or ()]
+                    other = schema is not None and typed_by(file) != schema.digest
+                    damaged = other and all(one.exists() for one in files)
                 except (pl.exceptions.PolarsError, OSError):
+                    damaged = True
+                if damaged:
                     store.update_part(self._id, part["number"], state=PartState.FETCHED.value)
                     found = True
         return found
@@ -438,6 +496,25 @@ class Job:
             return told.schema
         kept = self._row()["settings"].get("response_schema")
         return None if kept is None else ResponseSchema.from_json(kept)
+
+
+def _checked(codes: object) -> list[str] | None:
+    if codes is None or isinstance(codes, str):
+        return None if codes is None else [codes]
+    if isinstance(codes, Collection) and all(isinstance(code, str) for code in codes):
+        return list(codes)
+    raise InputError(
+        f"codes={codes!r} was refused: give error codes as job.errors() shows them, such as "
+        'codes=["invalid_response"].'
+    )
+
+
+def _hint(codes: list[str], seen: list[str]) -> None:
+    """Refuse a code that no row has and that looks like one that some row has."""
+    for code in codes:
+        near = nearest(code, seen)
+        if code not in seen and near:
+            raise UnknownNameError(f"No row failed with '{code}'.{near} See job.errors().")
 
 
 def _unpickled(path: str, job_id: str, prefix: str | None) -> Job:

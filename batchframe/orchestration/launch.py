@@ -6,11 +6,16 @@ a folder that no row names, and the next launch of the same request takes its pl
 
 from __future__ import annotations
 
-import os
+import json
 import secrets
 import shutil
 import sys
+import time
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -22,6 +27,9 @@ from batchframe.orchestration.forgetting import changing
 from batchframe.orchestration.job import Job
 from batchframe.orchestration.mend import mend
 from batchframe.orchestration.plan import FRAME_FILE, Frame, Request, Staged, job_id, ledger_rows
+
+OWN_FRAME_SECONDS = 30 * 86_400
+"""A handle's copy of its frame older than this belongs to a process that is gone."""
 
 
 def launch(workspace: Workspace, request: Request, staged: Staged, *, again: bool) -> Job:
@@ -37,16 +45,20 @@ def launch(workspace: Workspace, request: Request, staged: Staged, *, again: boo
         runs = workspace.store.runs(staged.fingerprint)
         if runs and not again:
             row = dict(runs[-1])
-            _mended(workspace, request, staged, row)
-            frame = _own_frame(workspace, request, staged, str(row["id"]))
+            if not _mended(workspace, request, staged, row):
+                continue  # forgotten since it was seen
+            frame, kept = _own_frame(workspace, request, staged, str(row["id"]))
             staged.discard()
-            return _attach(workspace, request, row, frame)
+            job = _attach(workspace, request, row, frame)
+            if kept is not None:
+                weakref.finalize(job, _unlink, kept)
+            return job
         run = max((row["run"] for row in runs), default=-1) + 1
         if _made(workspace, request, staged, run):
             identity = job_id(staged.fingerprint, run)
             following.follow(workspace, identity, drive=True, memory=request.memory)
             # a LazyFrame's source may change while the job runs: what was kept is what was asked
-            own = request.frame.clone() if isinstance(request.frame, pl.DataFrame) else None
+            own = request.frame if isinstance(request.frame, pl.DataFrame) else None
             return Job(workspace, identity, frame=own)
 
 
@@ -83,11 +95,19 @@ def _adopt(orphan: Path, staged: Path) -> None:
     )
 
 
-def _mended(workspace: Workspace, request: Request, staged: Staged, row: dict[str, object]) -> None:
-    """Write again what is damaged in the job's folder; a job that failed is looked at closely."""
+def _mended(workspace: Workspace, request: Request, staged: Staged, row: dict[str, object]) -> bool:
+    """Write again what is damaged in the job's folder; a job that failed is looked at closely.
+
+    Returns:
+        False when there is no such job any more.
+    """
     identity = str(row["id"])
     folder = workspace.job_folder(identity)
     with storage(folder), changing(workspace):
+        now = workspace.store.job(identity)
+        if now is None:
+            return False
+        _retype(workspace, request, now)
         replaced = mend(
             folder,
             workspace.store.parts(identity),
@@ -97,6 +117,15 @@ def _mended(workspace: Workspace, request: Request, staged: Staged, row: dict[st
         )
     if replaced:
         _tell(f"damaged files of {identity} were written again: {', '.join(replaced)}")
+    return True
+
+
+def _retype(workspace: Workspace, request: Request, row: Mapping[str, Any]) -> None:
+    """Keep this call's response model: it asks the same, and may read the answers differently."""
+    wanted = json.loads(json.dumps(request.settings.get("response_schema")))
+    if wanted != row["settings"].get("response_schema"):
+        settings = {**row["settings"], "response_schema": wanted}
+        workspace.store.update_job(row["id"], settings=settings)
 
 
 def _tell(text: str) -> None:
@@ -105,18 +134,34 @@ def _tell(text: str) -> None:
     out.write(f"batchframe: {text}\n")
 
 
-def _own_frame(workspace: Workspace, request: Request, staged: Staged, identity: str) -> Frame:
-    """Give this call's frame in the order in which its rows were recognised.
+def _own_frame(
+    workspace: Workspace, request: Request, staged: Staged, identity: str
+) -> tuple[Frame, Path | None]:
+    """Give this call's frame in the order in which its rows were recognised, and the file it is in.
 
     A LazyFrame may give its rows in another order when it is run again, so what was staged is kept
-    beside the job, one file a process.
+    beside the job for as long as the handle lives.
     """
     if isinstance(request.frame, pl.DataFrame):
-        return request.frame.clone()  # what the user changes in place later was not asked
-    kept = workspace.job_folder(identity) / f"frame-{os.getpid()}.parquet"
+        return request.frame, None
+    kept = workspace.job_folder(identity) / f"frame-{secrets.token_hex(8)}.parquet"
     with storage(kept):
+        _sweep_frames(kept.parent)
         (staged.folder / FRAME_FILE).replace(kept)
-    return pl.scan_parquet(kept)
+    return pl.scan_parquet(kept), kept
+
+
+def _sweep_frames(folder: Path) -> None:
+    """Remove copies that handles of processes long gone left behind."""
+    for old in folder.glob("frame-*.parquet"):
+        with suppress(OSError):
+            if time.time() - old.stat().st_mtime > OWN_FRAME_SECONDS:
+                old.unlink()
+
+
+def _unlink(path: Path) -> None:
+    with suppress(OSError):  # Windows keeps a file that is being read; the sweep removes it later
+        path.unlink(missing_ok=True)
 
 
 def _attach(workspace: Workspace, request: Request, row: dict[str, object], frame: Frame) -> Job:
@@ -128,6 +173,7 @@ def _attach(workspace: Workspace, request: Request, row: dict[str, object], fram
         )
     if not state.ended or state is JobState.FAILED:
         following.follow(workspace, identity, drive=True, memory=request.memory)
+    following.tell(workspace, identity, request.memory)
     told = {
         JobState.FAILED: "it had stopped and goes on now",
         JobState.CANCELLED: f"it was cancelled; bf.job('{identity}').retry() sends the rest",

@@ -25,7 +25,7 @@ import orjson
 import polars as pl
 import polars.selectors as cs
 
-from batchframe.errors import InputError
+from batchframe.errors import FileError, InputError
 from batchframe.frame.join import storable
 from batchframe.frame.parts import PartSize, PartWriter
 from batchframe.frame.requests import KEPT_ROWS, Fingerprint, Recipe, chunks
@@ -53,6 +53,14 @@ SAMPLE_BYTES = 8_000_000
 """Characters of bodies that are kept for it at most, over all chunks of a model."""
 
 _LINE = 1_000  # characters that a model's line has in `repr(plan)`
+
+_FULL = ("No space left", "Disk quota exceeded", "not enough space on the disk")
+"""How Linux and macOS (the first two) and Windows say through Polars that a disk is full."""
+
+_IN_EXPRESSION = "This error occurred in the following expression"
+"""What Polars 2.1 writes under an error of the query itself, which a source's error lacks."""
+
+_CAUSE = 300  # characters of Polars' own text in a message
 
 STALE_SECONDS = 86_400
 """A staging folder older than this belongs to a process that is gone."""
@@ -203,11 +211,32 @@ def _store_frame(frame: Frame, path: Path) -> list[str]:
             chosen.sink_parquet(path, row_group_size=KEPT_ROWS)  # a piece is held whole
         else:
             chosen.write_parquet(path)
-    except pl.exceptions.PolarsError as error:
-        if "No space left" in str(error):
+    # a source or function of the user's may raise anything, and Polars panics over some damaged files
+    except (Exception, pl.exceptions.PanicException) as error:
+        if any(said in str(error) for said in _FULL):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-        raise InputError(f"The frame cannot be kept beside the job: {error}") from error
+        if isinstance(error, OSError) and (
+            str(path) in str(error) or isinstance(frame, pl.DataFrame)
+        ):
+            raise
+        raise _unkept(error, lazy=isinstance(frame, pl.LazyFrame)) from error
     return names
+
+
+def _unkept(error: BaseException, *, lazy: bool) -> InputError:
+    """Say whether it is a LazyFrame's source, its query, or the frame that cannot be written down."""
+    text = str(error)
+    # the first line alone: under it stand advice about arguments that are not ours, and the plan
+    said = clean((text.splitlines() or [""])[0], _CAUSE)
+    if not lazy:
+        return InputError(f"The frame cannot be kept beside the job: {said}")
+    reading = isinstance(error, OSError | pl.exceptions.ComputeError | pl.exceptions.PanicException)
+    if reading and _IN_EXPRESSION not in text:
+        return FileError(
+            f"The LazyFrame's source cannot be read: {said.rstrip('.')}. Put the source right and "
+            "make the LazyFrame anew; nothing was sent."
+        )
+    return InputError(f"The LazyFrame cannot be evaluated: {type(error).__name__}: {said}")
 
 
 def _sweep(staging: Path) -> None:

@@ -15,6 +15,9 @@ from typing import Any
 
 from batchframe.ledger.events import ErrorGroup, JobState, JobView, PriceKnown
 from batchframe.orchestration.steps import PartState
+from batchframe.pricing.cost import EXACT
+
+_ASKED = frozenset({PartState.RUNNING, PartState.ENDED, PartState.FETCHED, PartState.DECODED})
 
 WINDOW = 30.0
 """Seconds over which the rate is taken."""
@@ -83,16 +86,25 @@ def _sum(parts: Iterable[Mapping[str, Any]], column: str) -> int | None:
 
 
 def _cost(parts: Sequence[Mapping[str, Any]]) -> tuple[Decimal | None, PriceKnown]:
-    """Add up the parts' costs; a part that is decoded, or has tokens, and no cost: unknown."""
+    """Add up the parts' costs.
+
+    A part that may hold answers and has no cost is unknown, except for what a driver knows of it by
+    the minute: `known_cost`, what its priced answers cost.
+    """
+    open_ = [part for part in parts if part["cost"] is None]
     known = [Decimal(part["cost"]) for part in parts if part["cost"] is not None]
-    unknown = any(
-        part["cost"] is None
-        and (part["input_tokens"] is not None or part["state"] == PartState.DECODED)
-        for part in parts
-    )
-    if unknown:
-        return (sum(known, Decimal(0)), "partly") if known else (None, "unknown")
-    return sum(known, Decimal(0)), "known"
+    known += [part["known_cost"] for part in open_ if part.get("known_cost")]
+    total = known[0] if known else Decimal(0)
+    for more in known[1:]:
+        total = EXACT.add(total, more)
+    if any(map(_answered, open_)):
+        return (total, "partly") if known else (None, "unknown")
+    return total, "known"
+
+
+def _answered(part: Mapping[str, Any]) -> bool:
+    """Whether a part may hold answers: counted ones, or whatever a provider's batch has by now."""
+    return part["state"] in _ASKED or part["done"] > 0 or part["input_tokens"] is not None
 
 
 def _phase(parts: Iterable[Mapping[str, Any]]) -> str:

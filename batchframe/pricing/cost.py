@@ -7,8 +7,9 @@ input, more reasoning than output, a negative count) have no cost. `row_cost` pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Context, Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from batchframe.errors import ColumnError
@@ -44,12 +45,17 @@ def row_cost(usage: Usage, rates: Rates | None) -> Cost:
 
     Returns:
         The cost: `input` holds fresh input and cache writes, `cached` the cached input; the three
-        parts add up to `total`. A row without usage, such as a failed one, has a total of None. Where
-        the cached rate is unknown the input rate stands in, and `source` says so.
+        parts add up to `total`. A row without usage has a total of None, unless it surely cost
+        nothing (`Usage.unseen` is False) or all its model's rates are 0. Where the cached rate is
+        unknown the input rate stands in, and `source` says so.
     """
     if rates is None:
         return Cost(None)
-    if usage.input is None or not _consistent(usage):
+    nothing = usage.unseen is False and usage.input is None and usage.output is None
+    if nothing or _is_free(rates):
+        zero = Decimal(0)
+        return Cost(zero, zero, zero, zero, rates.source)
+    if usage.unseen or usage.input is None or not _consistent(usage):
         return Cost(None, source=rates.source)
     cached, written = usage.cached or 0, usage.cache_write or 0
     row = rates.at(usage.input)
@@ -67,6 +73,20 @@ def row_cost(usage: Usage, rates: Rates | None) -> Cost:
     )
 
 
+def pricer(rates: Rates | None) -> Callable[[Usage], Decimal | None]:
+    """Give the function that prices answers one by one and remembers what it has priced.
+
+    Args:
+        rates: Their model's rates; None when they are unknown.
+    """
+
+    @lru_cache(maxsize=10_000)
+    def price(usage: Usage) -> Decimal | None:
+        return row_cost(usage, rates).total
+
+    return price
+
+
 def total_cost(costs: Iterable[Cost]) -> tuple[Decimal, int, int]:
     """Add up what is known.
 
@@ -80,6 +100,14 @@ def total_cost(costs: Iterable[Cost]) -> tuple[Decimal, int, int]:
         else:
             total, known = EXACT.add(total, cost.total), known + 1
     return total, known, unknown
+
+
+def _is_free(rates: Rates) -> bool:
+    """Whether no token of any kind costs anything: then counts do not matter."""
+    rows = rates.rows
+    return all(
+        row.input == row.cached_or_bound == row.cache_write == row.output == 0 for row in rows
+    )
 
 
 def _consistent(usage: Usage) -> bool:
@@ -177,15 +205,15 @@ def _rate_table(
                 "rate_output": row.output,
                 "bound": row.cached is None and row.input is not None,
                 "embedding": rates.embedding,
+                "free": _is_free(rates),
                 "source": rates.source,
             }
             for row in rates.rows
         ]
     money = pl.Decimal(38, PLACES)
     schema = {f"rate_{name}": money for name in LISTED_AS}
-    table = pl.DataFrame(
-        lines, schema={**schema, "bound": pl.Boolean, "embedding": pl.Boolean, "source": pl.String}
-    )
+    yes_or_no = dict.fromkeys(("bound", "embedding", "free"), pl.Boolean())
+    table = pl.DataFrame(lines, schema={**schema, **yes_or_no, "source": pl.String()})
     most = max((len(rates.tiers) for rates in known.values()), default=0)
     starts = []
     for number in range(most):
@@ -219,7 +247,8 @@ def _cost_expressions() -> list[pl.Expr]:
     def price(tokens: pl.Expr, rate: str) -> pl.Expr:
         # Masked before the product: a nonsense count must not overflow the ones beside it.
         tokens = pl.when(known).then(tokens)
-        return pl.when(tokens == 0).then(zero).otherwise(tokens * pl.col(rate))
+        product = pl.when(tokens == 0).then(zero).otherwise(tokens * pl.col(rate))
+        return pl.when("free").then(zero).otherwise(product)
 
     no_output = output.is_null() & (pl.col("embedding") | (pl.col("rate_output") == 0))
     parts = {
@@ -228,7 +257,7 @@ def _cost_expressions() -> list[pl.Expr]:
         "cost_cached": price(cached, "rate_cached"),
         "cost_output": price(pl.when(no_output).then(0).otherwise(output), "rate_output"),
     }
-    bound = known & (cached > 0) & pl.col("bound")
+    bound = known & (cached > 0) & pl.col("bound") & ~pl.col("free")
     source = pl.col("source")
     marked = pl.when(bound).then(source + pl.lit(f"; {UPPER_BOUND}")).otherwise(source)
     total = parts["cost_input"] + parts["cost_cached"] + parts["cost_output"]

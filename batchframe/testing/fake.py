@@ -78,7 +78,7 @@ class Fake:
         name: The word before the slash.
         polls: How often a batch is polled before it has ended.
         end: How it ends: "completed", "expired" (the second half unanswered), "failed" (nothing
-            answered).
+            answered), "failed_late" (the first half answered, no line for the rest).
         lines: Called with the result lines before they are written: shuffle, drop, double, damage.
         limits: What one part may hold.
     """
@@ -143,7 +143,7 @@ class Fake:
         self._write(ticket.data["batch"], state)
         total = len(self._requests(state))
         if state["cancelled"] or state["polls"] > self.polls:
-            failed = self.end == "failed"
+            failed = self.end in ("failed", "failed_late")
             message = "the fake was told to fail" if failed else None
             return Progress(Phase.FAILED if failed else Phase.ENDED, total, message=message)
         done = total * state["polls"] // (self.polls + 1)
@@ -158,6 +158,8 @@ class Fake:
         reach = len(requests)
         if self.end == "expired" or state["cancelled"]:
             reach //= 2
+        if self.end == "failed_late":  # it broke before it could say anything of the others
+            requests = requests[: reach // 2]
         lines = [self._line(request, row < reach) for row, request in enumerate(requests)]
         there = folder / f"{ticket.data['batch']}.result.jsonl"
         there.write_bytes(b"".join(self.lines([line + b"\n" for line in lines])))

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import batchframe as bf
+from batchframe.errors import AuthenticationError
 from batchframe.model import Limits
 from batchframe.testing import Fake, registered
 
@@ -269,6 +270,72 @@ def test_cancel_waits_for_what_is_paid_and_forget_removes_it(ask, run, cloud):
     assert run("show", identity).code == 2
 
 
+@pytest.fixture
+def stopped(ask, cloud, monkeypatch):
+    """A job that failed here while its batch lives on at the provider; gives its id."""
+
+    def refused(_ticket):
+        msg = "The key is not accepted."
+        raise AuthenticationError(msg)
+
+    cloud.polls = 10**6
+    with monkeypatch.context() as patch:
+        patch.setattr(cloud, "poll", refused)
+        return job_id(ask("--limit", "2").err)
+
+
+def test_a_failed_job_whose_batch_lives_is_not_forgotten_but_cancelled_first(stopped, run, cloud):
+    """The batch goes on costing money, so the shell's own lines must reach it."""
+    alive = run("forget", stopped)
+    assert (alive.code, alive.out) == (2, "")
+    assert alive.err == (
+        f"batchframe: Job {stopped} is failed and has a batch that may still run. "
+        f"Type: batchframe cancel {stopped}, then batchframe forget {stopped}\n"
+    )
+    assert run("cancel", stopped).code == 0
+    assert [batch["cancelled"] for batch in cloud.batches()] == [True]
+    assert run("results", stopped, "--out", "-").out.count('"response":"Is it good?"') == 1
+    assert run("forget", stopped).err == f"batchframe: {stopped} is forgotten.\n"
+    assert bf.jobs().is_empty()
+
+
+def test_a_cancel_that_does_not_reach_the_provider_names_itself_as_the_way_on(
+    stopped, run, cloud, monkeypatch
+):
+    """`retry` would go on with what was to be stopped."""
+
+    def refused(_ticket):
+        msg = "The key is not accepted."
+        raise AuthenticationError(msg)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cloud, "cancel", refused)
+        done = run("cancel", stopped)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines()[-1] == (
+        f"batchframe: Job {stopped} (fake/x) stopped after 0 of 2 rows: The key is not accepted. "
+        f"Then stop it: batchframe cancel {stopped}"
+    )
+    assert [batch["cancelled"] for batch in cloud.batches()] == [False]
+    assert run("cancel", stopped).code == 0
+    assert [batch["cancelled"] for batch in cloud.batches()] == [True]
+
+
+@pytest.mark.parametrize("end", ["completed", "cancelled"])
+def test_what_has_ended_well_is_not_cancelled_again(ask, run, cloud, end):
+    """Nothing of it can cost any more, and no batch is touched."""
+    cloud.polls = 10**6 if end == "cancelled" else 2
+    words = ["--detach"] if end == "cancelled" else []
+    identity = ask("--limit", "2", *words).out.strip()
+    if end == "cancelled":
+        run("cancel", identity)
+    batches = cloud.batches()
+    done = run("cancel", identity)
+    assert (done.code, done.out) == (0, "")
+    assert done.err == f"batchframe: {identity} has ended already: {end}.\n"
+    assert cloud.batches() == batches
+
+
 def test_a_job_that_stops_is_exit_code_1_with_the_line_that_goes_on(ask, run, cloud):
     """The message names the job, the cause and the command, not Python."""
 
@@ -340,7 +407,7 @@ def test_local_lists_and_pulls_weights(run, tmp_path, monkeypatch):
     monkeypatch.setenv("BATCHFRAME_MODELS", str(tmp_path / "models"))
     listed = run("local", "list").out.splitlines()
     row = next(line for line in listed if line.startswith("local/smollm2 "))
-    assert row.endswith("  batchframe local pull smollm2")
+    assert row.endswith("  98 MB  batchframe local pull smollm2")  # as README and the docs say
     pulled = []
     monkeypatch.setattr(weights, "pull", lambda name, echo: pulled.append(name) or echo("Ready."))
     assert run("local", "pull", "smollm2").err == "batchframe: Ready.\n"

@@ -69,15 +69,22 @@ def test_a_row_asked_twice_keeps_its_success_and_shows_what_both_cost(tmp_path):
     paths = write(
         tmp_path,
         [
-            outcome(0, error="invalid_response", input_tokens=7, cost_usd=D("0.25"), **facts),
-            outcome(1, error="server_error", attempts=2),
+            outcome(
+                0,
+                error="invalid_response",
+                input_tokens=7,
+                output_tokens=1,
+                cost_usd=D("0.25"),
+                **facts,
+            ),
+            outcome(1, error="server_error", attempts=2, cost_usd=D(0)),
             outcome(2, **facts),
         ],
         [outcome(0, **facts), outcome(1, **facts)],
     )
     found = merged(tmp_path, paths, None)
     assert found.select("row", "part", "ok", "response", "cost_usd", *TOKENS).rows() == [
-        (0, 1, True, "text 0", D("0.75"), 17, 4, 1, 2, 6),
+        (0, 1, True, "text 0", D("0.75"), 17, 4, 2, 2, 6),
         (1, 1, True, "text 0", D("0.5"), 10, 2, 1, 1, 5),
         (2, 0, True, "text 0", D("0.5"), 10, 2, 1, 1, 3),
     ]
@@ -101,12 +108,42 @@ def test_one_try_without_a_price_makes_the_sum_unknown(tmp_path):
     """A sum of what is known would look like the whole."""
     paths = write(
         tmp_path,
-        [outcome(0, error="x", input_tokens=5, cost_usd=None), outcome(1, error="x")],
+        [outcome(0, error="x", input_tokens=5), outcome(1, error="x", cost_usd=D(0))],
         [outcome(0), outcome(1)],
     )
     found = merged(tmp_path, paths, None)
     assert found["cost_usd"].to_list() == [None, D("0.5")]
     assert found["input_tokens"].to_list() == [15, 10]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"error": "timeout", "price_source": "a list"}, {}),
+        ({}, {"input_tokens": None, "output_tokens": None, "cost_usd": None}),
+        ({"error": "cancelled", "attempts": 1, "price_source": "a list"}, {}),
+    ],
+    ids=["a timeout", "an answer without usage", "cancelled in flight"],
+)
+def test_a_try_that_nobody_counted_makes_cost_and_tokens_of_the_row_unknown(
+    tmp_path, first, second
+):
+    """A sum of what is known would look like the whole."""
+    found = merged(tmp_path, write(tmp_path, [outcome(0, **first)], [outcome(0, **second)]), None)
+    assert found.select("cost_usd", "input_tokens", "output_tokens").row(0) == (None,) * 3
+    assert cost(found) == (None, "unknown")
+
+
+@pytest.mark.parametrize("code", ["cancelled", "batch_failed"])
+def test_a_row_that_nobody_had_worked_on_adds_nothing(tmp_path, code):
+    """It was never sent, or its batch was refused whole."""
+    never = outcome(0, error=code, price_source="a list")
+    (alone,) = write(tmp_path, [never])
+    assert cost(pl.read_parquet(alone)) == (D(0), "known")
+    found = merged(tmp_path, write(tmp_path, [never], [outcome(0)]), None)
+    assert found.select("cost_usd", "input_tokens", "output_tokens").row(0) == (D("0.5"), 10, 1)
+    (missing,) = write(tmp_path, [outcome(0, error="missing")])
+    assert cost(pl.read_parquet(missing)) == (None, "unknown")
 
 
 def test_rows_that_were_not_sent_say_why(tmp_path):
@@ -160,7 +197,7 @@ def test_rows_of_running_parts_are_pending(tmp_path):
     )
 )
 def test_sums_over_tries_are_those_of_a_plain_loop(tmp_path_factory, tries):
-    """Every row once; costs unknown as soon as one paid try's is."""
+    """Every row once; costs and tokens unknown as soon as one paid try's are."""
     folder = tmp_path_factory.mktemp("outputs")
     parts = [
         [
@@ -179,22 +216,22 @@ def test_sums_over_tries_are_those_of_a_plain_loop(tmp_path_factory, tries):
     expected = []
     for row in sorted({row for part in tries for row in part}):
         mine = [part[row] for part in tries if row in part]
-        paid = [(t, p) for _, t, p in mine if t is not None or p is not None]
-        tokens = [t for t, _ in paid if t is not None]
-        prices = [p for _, p in paid]
-        known = prices and None not in prices
+        tokens = [t for error, t, _ in mine if error is None or t is not None]
+        tries_ = [t for _, t, _ in mine if t is not None]
+        known = None not in [p for _, _, p in mine]
         errors = [error for error, _, _ in mine]
         expected.append(
             (
                 row,
                 None in errors,
                 None if None in errors else errors[-1],
-                sum(tokens) if tokens else None,
-                D(sum(prices)) if known else None,
+                sum(tokens) if tokens and None not in tokens else None,
+                sum(tries_) if tries_ else None,
+                D(sum(p for _, _, p in mine)) if known else None,
             )
         )
-    assert found.select("row", "ok", "error_code", "input_tokens", "cost_usd").rows() == expected
-    assert found["attempts"].to_list() == found["input_tokens"].to_list()
+    facts = ("row", "ok", "error_code", "input_tokens", "attempts", "cost_usd")
+    assert found.select(facts).rows() == expected
 
 
 def test_causes_are_grouped_the_most_frequent_first(tmp_path):
@@ -240,7 +277,8 @@ def test_a_cost_is_the_exact_sum_of_what_is_known(tmp_path, costs, known):
 
 def test_a_part_is_counted_for_the_ledger(tmp_path):
     """Tokens nobody counted are None, a cost that is not known is None."""
-    (path,) = write(tmp_path, [outcome(0), outcome(1), outcome(2, error="x")])
+    refused = outcome(2, error="x", cost_usd=D(0))
+    (path,) = write(tmp_path, [outcome(0), outcome(1), refused])
     assert part_totals(path) == {
         "done": 3,
         "failed": 1,

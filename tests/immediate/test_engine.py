@@ -9,12 +9,14 @@ import time
 import tracemalloc
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from benching import KEY, Bench, line, until
 from scripted import Say, fine, refusal, running
 
+from batchframe.dialects.openai import spent
 from batchframe.errors import (
     AuthenticationError,
     InputError,
@@ -30,8 +32,12 @@ from batchframe.immediate.retry import Retry
 from batchframe.immediate.transport import Response, TransportError
 from batchframe.ledger import journal as journal_module
 from batchframe.ledger.journal import answered
+from batchframe.pricing.cost import pricer
+from batchframe.pricing.rates import Rates, Tier
 
 IDS = [f"r{n}" for n in range(30)]
+RATES = Rates(*[Decimal(1)] * 4, tiers=(Tier(50, *[Decimal("0.5")] * 4),))
+"""A dollar a token: an answer of `fine` costs 10."""
 
 
 def codes(bench: Bench) -> dict[str, Any]:
@@ -593,3 +599,87 @@ def test_a_long_wait_is_cut_to_the_cap(bench: Bench) -> None:
     with running(once_then(refusal(429, retry_after="86400"))) as server:
         bench.run(server.url, random=lambda: 0.0)
     assert bench.clock.slept == [retry_module.LONGEST_TOLD]
+
+
+def unseen(bench: Bench) -> list[tuple[str, bool]]:
+    """Every line's code or status, and whether it says that a try may have been paid for."""
+    lines = map(json.loads, bench.journal.read_text().splitlines())
+    return [
+        (r["error"]["code"] if r["error"] else r["response"]["status_code"], spent(r).unseen)
+        for r in lines
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "found"),
+    [
+        (Say(drop=True), True),
+        (Say(body=b"<html>"), True),
+        (refusal(504), True),
+        (Say(500, fine().body), True),  # an answer thrown away with its tokens
+        (refusal(500), None),
+        (refusal(429), None),
+    ],
+    ids=["lost", "no json", "gateway", "counted", "server error", "rate limit"],
+)
+def test_an_answer_remembers_a_try_that_may_have_been_paid_for(
+    bench: Bench, first: Say, found: bool | None
+) -> None:
+    """Its own tokens are not all that the row may have cost."""
+    bench.write(["a"])
+    with running(lambda user, nth: first if nth == 1 else fine(user)) as server:
+        tally = bench.run(server.url, price=pricer(RATES))
+    assert unseen(bench) == [(200, found)]
+    assert (tally.unpriced, tally.cost) == ((1, 0) if found else (0, Decimal(10)))
+
+
+def test_a_refused_connection_is_no_try_that_was_paid_for(bench: Bench, refused: str) -> None:
+    """The other side never had the request."""
+    bench.write(["a"])
+    tally = bench.run(refused, price=pricer(RATES))
+    assert unseen(bench) == [("connection", False)]
+    assert (tally.unpriced, tally.cost) == (0, 0)
+
+
+def test_a_row_left_open_after_a_paid_try_says_so_to_the_next_run(bench: Bench) -> None:
+    """A cancel while it waits for its next try; the answer of the next run remembers."""
+    bench.write(["a"])
+
+    async def main(url: str) -> Tally:
+        cancel = asyncio.Event()
+        options = {"cancel": cancel, "clock": SystemClock(), "retry": Retry(base=60, cap=60)}
+        run = asyncio.create_task(bench.arun(url, price=pricer(RATES), **options))
+        await until(lambda: server.asked["a"] == 1 and server.busy == 0)
+        await asyncio.sleep(0.1)
+        cancel.set()
+        return await run
+
+    with running(lambda *_: Say(drop=True)) as server:
+        tally = asyncio.run(main(server.url))
+        assert (tally.done, tally.unpriced) == (0, 1)
+        assert unseen(bench) == [("cancelled", True)]
+        server.script = lambda user, _: fine(user)
+        tally = bench.run(server.url, price=pricer(RATES))
+        assert unseen(bench) == [("cancelled", True), (200, True)]
+        assert (tally.done, tally.unpriced, tally.cost) == (1, 1, 0)
+        assert bench.run(server.url, price=pricer(RATES)).unpriced == 1
+
+
+def test_a_stop_leaves_word_of_rows_that_may_have_been_paid_for(bench: Bench) -> None:
+    """The key may have died between two tries."""
+    bench.write(["a"])
+    script = [Say(drop=True), refusal(401, "invalid_api_key")]
+    with running(lambda _, nth: script[nth - 1]) as server, pytest.raises(AuthenticationError):
+        bench.run(server.url)
+    assert unseen(bench) == [("cancelled", True)]
+
+
+def test_money_is_counted_row_by_row_and_across_runs(bench: Bench) -> None:
+    """A tier is reached by a row, never by a sum; what earlier runs paid is in it."""
+    bench.write(IDS)
+    with running() as server:
+        first = bench.run(server.url, price=pricer(RATES))
+        second = bench.run(server.url, price=pricer(RATES))
+        assert bench.run(server.url).cost is None
+    assert first.cost == second.cost == 300
+    assert (first.unpriced, second.unpriced) == (0, 0)

@@ -27,7 +27,7 @@ def test_a_good_answer_is_kept_byte_for_byte() -> None:
     assert line == (
         b'{"id":"immediate-a","custom_id":"a","response":{"status_code":200,"request_id":"r","body":'
         + body
-        + b'},"error":null,"batchframe":{"attempts":2,"latency":1.25,"at":1800000000.0}}'
+        + b'},"error":null,"batchframe":{"attempts":2,"latency":1.25,"at":1800000000.0,"unseen":false}}'
     )
 
 

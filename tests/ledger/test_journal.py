@@ -6,6 +6,8 @@ import asyncio
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -169,6 +171,53 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
         "again: it goes on where the other stopped."
     )
     assert lines(write(path, line("b")).path) == [line("a"), line("b")]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from batchframe.ledger.journal import Journal
+
+with Journal(Path(sys.argv[1])) as book:
+    print("writing", flush=True)
+    book.append(sys.stdin.buffer.readline().rstrip(b"\\r\\n"))
+"""
+
+
+def test_a_journal_that_another_process_writes_is_refused_until_that_one_is_through(
+    tmp_path: Path,
+) -> None:
+    """What the other wrote stays whole, and the same call works afterwards."""
+    path = tmp_path / "j"
+    command = [sys.executable, "-c", WRITER, str(path)]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    assert other.stdout.readline().split() == [b"writing"]
+    with pytest.raises(StorageError) as caught, Journal(path):
+        pass
+    other.communicate(line("a") + b"\n", timeout=60)
+    assert str(caught.value) == (
+        f"{path} is being written by another run. Wait for it or stop it, then run the same call "
+        "again: it goes on where the other stopped."
+    )
+    assert lines(write(path, line("b")).path) == [line("a"), line("b")]
+
+
+def test_a_tail_that_is_cut_off_does_not_come_back_after_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shorter file is on the disk before anything is appended to it."""
+    path = tmp_path / "j"
+    write(path, line("a"))
+    whole = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(b"torn")
+    real, sizes = os.fsync, []
+    monkeypatch.setattr(
+        journal_module.os, "fsync", lambda fd: (sizes.append(os.fstat(fd).st_size), real(fd))
+    )
+    assert repair(path) == len(b"torn")
+    assert sizes == [whole]
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch, after: int) -> None:

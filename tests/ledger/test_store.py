@@ -7,8 +7,10 @@ import threading
 import time
 
 import pytest
+import sqlalchemy as sa
 
 from batchframe.errors import LedgerVersionError, StorageError
+from batchframe.ledger import store as store_module
 from batchframe.ledger.schema import MIGRATIONS
 from batchframe.ledger.store import Store
 
@@ -91,6 +93,46 @@ def test_many_threads_write_and_nothing_is_lost(tmp_path):
     assert {row["done"] for row in store.jobs()} == {20}
 
 
+def test_two_that_read_first_and_then_write_wait_for_each_other(tmp_path, monkeypatch):
+    """Two processes open a new workspace at once: both look at its version, one makes the tables."""
+    path, real, looked, stores = tmp_path / "l.sqlite3", store_module._version, [], []
+
+    def slow(connection, where):
+        found = real(connection, where)
+        looked.append(found)
+        time.sleep(0.3)  # whoever may look at the same time does so now
+        return found
+
+    monkeypatch.setattr(store_module, "_version", slow)
+    threads = [threading.Thread(target=lambda: stores.append(Store(path))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(stores) == 2
+    # the maker looks once more when it has the tables; who waited finds them made
+    assert looked == [0, 0, len(MIGRATIONS)]
+
+
+def test_what_is_saved_is_there_after_a_power_cut(tmp_path):
+    """Each commit is brought to the disk: SQLite's `synchronous` is FULL (2), its journal a WAL."""
+    asked = []
+
+    def note(connection, *_more):
+        cursor = connection.cursor()
+        asked.extend(
+            cursor.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("synchronous", "journal_mode", "foreign_keys")
+        )
+        cursor.close()
+
+    store = Store(tmp_path / "l.sqlite3")
+    store.close()
+    sa.event.listen(store._engine, "connect", note)  # after the store's own preparations
+    assert store.add_job(job(), [])
+    assert asked == [2, "wal", 1]
+
+
 def test_a_ledger_of_a_newer_batchframe_is_left_alone(tmp_path):
     """The message says what to type."""
     path = tmp_path / "l.sqlite3"
@@ -129,8 +171,6 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path):
     def full(connection, _record):
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages}")
-
-    import sqlalchemy as sa
 
     sa.event.listen(store._engine, "connect", full)
     store.close()

@@ -109,7 +109,7 @@ def test_a_result_file_that_vanished_is_fetched_again(tmp_path, monkeypatch):
             job = DF.batch.submit(model="fake/m", prompt="{text}")
             with pytest.raises(errors.JobFailedError):
                 job.wait()
-        (result,) = bf.workspace().job_folder(job.id).glob("*.result.jsonl")
+        (result,) = bf.workspace().job_folder(job.id).glob("*/*.result.jsonl")
         result.unlink()
         assert job.retry().result()["response"].to_list() == DF["text"].to_list()
         assert len(cloud.batches()) == 1

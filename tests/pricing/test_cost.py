@@ -19,6 +19,7 @@ from batchframe.pricing.cost import (
     MOST_TOKENS,
     UPPER_BOUND,
     cost_columns,
+    pricer,
     row_cost,
     total_cost,
 )
@@ -141,7 +142,32 @@ def test_a_local_row_costs_a_known_zero():
     """Also where the server counts no output, as for embeddings."""
     assert row_cost(Usage(5, 5), rates_of("local/smollm2")).total == 0
     assert row_cost(Usage(input=5), rates_of("local/e5")).total == 0
-    assert row_cost(Usage(), rates_of("local/smollm2")).total is None
+    for odd in (Usage(), Usage(unseen=True), Usage(5, 5, cached=9), Usage(2**40)):
+        assert row_cost(odd, rates_of("local/smollm2")).total == 0
+
+
+def test_a_price_of_zero_for_some_tokens_is_no_free_model():
+    """What was written to a cache may cost."""
+    assert row_cost(Usage(), Rates(D(0), D(0), None, D(0))).total is None
+    tiers = (Tier(10, D(1), D(0), D(0), D(0)),)
+    assert row_cost(Usage(), Rates(D(0), D(0), D(0), D(0), tiers=tiers)).total is None
+    assert row_cost(Usage(), Rates(D(0), None, D(0), D(0))).total == 0
+
+
+def test_a_try_that_nobody_counted_makes_the_cost_unknown():
+    """Whatever the counts beside it say; what surely was not paid is 0 where there is a price."""
+    assert row_cost(Usage(5, 5, unseen=True), PLAIN).total is None
+    assert row_cost(Usage(5, 5, unseen=False), PLAIN).total == D("0.00002")
+    assert row_cost(Usage(unseen=False), PLAIN) == Cost(D(0), D(0), D(0), D(0), "a list")
+    assert row_cost(Usage(output=5, unseen=False), PLAIN).total is None
+    assert row_cost(Usage(unseen=False), None).total is None
+
+
+def test_a_pricer_says_what_row_cost_says():
+    """Again and again."""
+    price = pricer(PLAIN)
+    assert [price(Usage(5, 5)), price(Usage(5, 5)), price(Usage())] == [D("0.00002")] * 2 + [None]
+    assert pricer(None)(Usage(5, 5)) is None
 
 
 def test_a_total_counts_what_is_known_and_what_is_not():
