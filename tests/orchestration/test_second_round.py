@@ -63,7 +63,9 @@ def test_the_paid_answers_of_a_failed_managed_job_are_shown():
         with pytest.raises(errors.JobFailedError):
             job.wait()
         (journal,) = bf.workspace().job_folder(job.id).glob("*.journal.jsonl")
-        with journal.open("a") as file:  # what a cancel leaves of a row in flight: it is asked again
+        with journal.open(
+            "a"
+        ) as file:  # what a cancel leaves of a row in flight: it is asked again
             file.write('{"custom_id":"r9","response":null,"error":{"code":"cancelled"}}\n')
         seen, failed = job.outputs(), job.errors()
     assert seen.height == 12
