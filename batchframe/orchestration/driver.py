@@ -14,7 +14,6 @@ import ssl
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -444,7 +443,7 @@ class Driver:
 
         Nothing is raised: a job whose figures cannot be saved must still be marked as failed.
         """
-        with suppress(Exception):
+        try:
             job = self.workspace.store.job(self.job_id)
             for part in self.workspace.store.parts(self.job_id) if job else ():
                 for managed in self._managed.values():
@@ -452,6 +451,8 @@ class Driver:
                     if job and progress and part["state"] != PartState.DECODED:
                         counts = self._counts(job, part, progress)
                         self.workspace.store.update_part(self.job_id, part["number"], **counts)
+        except Exception as error:  # noqa: BLE001 - the failure that brought us here is what counts
+            LOG.warning("%s: its progress could not be saved: %s", self.job_id, _words(error))
 
     async def _publish(self) -> None:
         self.workspace.events.publish(await asyncio.to_thread(self.look))
@@ -513,7 +514,7 @@ def _reached(
         name = part["model"].split("/", 1)[0]
         raise ProviderUnavailableError(
             f"{name} cannot be reached ({type(error).__name__}: {redact(str(error))}). "
-            "What is paid is kept; go on when it is back."
+            "What is paid is kept."
         ) from error
 
 
@@ -532,9 +533,13 @@ def _let_go(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
+_NOBODY = "\0"
+"""The id of no row: a key's id is never this."""
+
+
 def _settled(line: Mapping[str, Any]) -> Reply:
     """Read a journal's line; one that leaves its row open is nobody's."""
-    return openai.decode(line if is_final(line) else {})
+    return openai.decode(line) if is_final(line) else Reply(_NOBODY)
 
 
 def results_folder(number: int) -> str:

@@ -47,6 +47,7 @@ from batchframe.notebook.kernel import while_blocked
 from batchframe.orchestration import follow as following
 from batchframe.orchestration import forgetting
 from batchframe.orchestration.driver import Driver, Memory
+from batchframe.orchestration.mend import is_whole
 from batchframe.orchestration.plan import FRAME_FILE, part_row
 from batchframe.orchestration.steps import PartState
 from batchframe.providers.registry import model_ref, provider
@@ -317,6 +318,7 @@ class Job:
             InputError: The job has not ended, or `codes` are no codes.
         """
         chosen = _checked(codes)
+        self._type_anew()  # which rows failed is today's response model's to say
         with self._changing():
             return self._retry(chosen)
 
@@ -341,20 +343,12 @@ class Job:
 
     def _unreadable(self) -> bool:
         """Send parts whose decoded file is damaged back to be decoded; says whether there are any."""
-        store, found, schema = self._workspace.store, False, self._schema()
+        store, found = self._workspace.store, False
         for part in store.parts(self._id):
-            if part["state"] == PartState.DECODED:
-                file = self._folder / outputs_file(part["number"])
-                try:
-                    pl.read_parquet(file)
-                    files = [self._folder / name for name in part["files"] or ()]
-                    other = schema is not None and typed_by(file) != schema.digest
-                    damaged = other and all(one.exists() for one in files)
-                except (pl.exceptions.PolarsError, OSError):
-                    damaged = True
-                if damaged:
-                    store.update_part(self._id, part["number"], state=PartState.FETCHED.value)
-                    found = True
+            file = self._folder / outputs_file(part["number"])
+            if part["state"] == PartState.DECODED and not is_whole(file):
+                store.update_part(self._id, part["number"], state=PartState.FETCHED.value)
+                found = True
         return found
 
     def _write_again(self, again: pl.DataFrame) -> list[dict[str, Any]]:

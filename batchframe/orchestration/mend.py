@@ -47,7 +47,7 @@ def mend(
     Raises:
         StorageError: A damaged file cannot be made again.
     """
-    whole = _is_whole if thoroughly else _has_footer
+    whole = is_whole if thoroughly else _has_footer
     today = {size.number: (size.model, size.rows) for size in staged.parts}
     models = [model for model, _ in today.values()]
     replaced = []
@@ -93,7 +93,12 @@ def _has_footer(path: Path) -> bool:
     return True
 
 
-def _is_whole(path: Path) -> bool:
+def is_whole(path: Path) -> bool:
+    """Whether every value of a Parquet file can be read; it is read in pieces.
+
+    Args:
+        path: The file; one that is not there is not whole.
+    """
     try:
         pl.scan_parquet(path).select(pl.all().null_count()).collect(engine="streaming")
     except (OSError, pl.exceptions.PolarsError):

@@ -97,7 +97,6 @@ class Staged:
     unsent: int
     fingerprint: str
     samples: dict[str, list[str]]
-    stored: tuple[str, ...]
 
     def discard(self) -> None:
         """Remove the folder, if it has not become a job."""
@@ -129,7 +128,7 @@ def _stage(folder: Path, request: Request) -> Staged:
     recipe = request.recipe
     # kept first, and asked from what is kept: a query run twice may give its rows in another order
     kept = folder / FRAME_FILE
-    stored = _store_frame(request.frame, kept)
+    _store_frame(request.frame, kept)
     settle(kept)
     frame = request.frame if isinstance(request.frame, pl.DataFrame) else pl.scan_parquet(kept)
     fingerprint = Fingerprint(
@@ -142,10 +141,7 @@ def _stage(folder: Path, request: Request) -> Staged:
     parts = writer.write_all(seen.passing(chunks(frame, recipe, kept=True)))
     if not parts:  # nothing is asked, so only the way of asking tells two such jobs apart
         fingerprint.mix(f"{recipe.model} {recipe.shape.body}")
-    return Staged(
-        folder, parts, seen.total, writer.unsent, fingerprint.hexdigest(), seen.samples,
-        tuple(stored),
-    )  # fmt: skip
+    return Staged(folder, parts, seen.total, writer.unsent, fingerprint.hexdigest(), seen.samples)
 
 
 @dataclass
@@ -201,7 +197,7 @@ def is_native(ref: ModelRef, mode: Mode) -> bool:
     return mode == "batch" and isinstance(provider(ref.provider), BatchProvider)
 
 
-def _store_frame(frame: Frame, path: Path) -> list[str]:
+def _store_frame(frame: Frame, path: Path) -> None:
     """Keep the user's frame beside the job, so that any process can join the answers onto it."""
     names = storable(frame.collect_schema())
     # by exact name: a name such as "^a$" or "*" would be read as a pattern
@@ -221,7 +217,6 @@ def _store_frame(frame: Frame, path: Path) -> list[str]:
         ):
             raise
         raise _unkept(error, lazy=isinstance(frame, pl.LazyFrame)) from error
-    return names
 
 
 def _unkept(error: BaseException, *, lazy: bool) -> InputError:
@@ -280,7 +275,7 @@ def ledger_rows(
         "state": JobState.QUEUED.value,
         "total": staged.total,
         "unsent": staged.unsent,
-        "settings": {**request.settings, "stored": list(staged.stored)},
+        "settings": dict(request.settings),
         "metadata": dict(request.metadata),
         "created_at": time.time(),
     }

@@ -204,7 +204,7 @@ def test_a_broken_way_to_the_provider_is_not_blamed_on_the_disk(cloud, error):
         job.wait()
     assert str(caught.value) == (
         f"Job {job.id} (fake/m) stopped after 0 of 2 rows: fake cannot be reached "
-        f"({type(error).__name__}: {error}). What is paid is kept; go on when it is back. "
+        f"({type(error).__name__}: {error}). What is paid is kept. "
         f"Then go on with it: bf.job('{job.id}').retry()"
     )
     assert isinstance(caught.value.__cause__, errors.ProviderUnavailableError)

@@ -80,6 +80,16 @@ def test_an_edited_model_types_and_judges_the_same_answers_anew(cloud):
     assert len(cloud.batches()) == 1
 
 
+def test_a_retry_right_after_the_edit_goes_by_the_edited_model(cloud):
+    """Rows that do not fit it any more are asked again; rows that fit it now are not."""
+    ask(short()).result()
+    job = ask(capped())
+    job.retry(codes=["invalid_response"]).wait()
+    assert len(cloud.batches()) == 2
+    ask(upper()).retry(codes=["invalid_response"]).wait()
+    assert len(cloud.batches()) == 2
+
+
 def test_the_same_model_is_not_read_twice(monkeypatch):
     """A cell that is run again costs nothing; nor does a class that was only defined again."""
     from batchframe.frame import decode
