@@ -268,9 +268,8 @@ def preview(
     Returns:
         JSON texts, one line of the batch file each.
     """
-    from batchframe.dialects import openai  # noqa: PLC0415
     from batchframe.frame.encode import encode_line  # noqa: PLC0415
-    from batchframe.providers.registry import model_ref  # noqa: PLC0415
+    from batchframe.providers.registry import dialect_of, model_ref  # noqa: PLC0415
 
     _schema_of(frame)
     first = frame.head(arguments.rows(n, "n"))
@@ -279,13 +278,10 @@ def preview(
         response_model=response_model, extra_body=extra_body, key=key, **parameters,
     )  # fmt: skip
     sent = found.filter(pl.col("error").is_null())
+    refs = {name: model_ref(name) for name in sent["model"].unique()}
+    words = {name: dialect_of(ref, Endpoint.CHAT) for name, ref in refs.items()}
     return [
-        encode_line(
-            custom_id,
-            body,
-            model=model_ref(name).name,
-            line=lambda i, b: openai.line(i, Endpoint.CHAT, b),
-        ).decode()
+        encode_line(custom_id, body, refs[name].name, words[name], Endpoint.CHAT).decode()
         for custom_id, name, body in sent.select("custom_id", "model", "body").iter_rows()
     ]
 

@@ -20,8 +20,10 @@ BatchframeError
 │   ├── JobFailedError
 │   └── JobTimeoutError       `wait(timeout=)` ran out; the job itself runs on
 └── ProviderError         the other side answered something that is not about one row
-├── AuthenticationError
-└── ProviderUnavailableError
+├── AuthenticationError       the credentials are wrong or lack a right
+├── QueueFullError            it takes no more batches for now; the job waits by itself
+├── QuotaError                the purse is empty or a spending limit is reached; nothing helps but money
+└── ProviderUnavailableError  it cannot be reached or is overloaded; the same call may work later
 """
 
 from __future__ import annotations
@@ -112,6 +114,14 @@ class ProviderError(BatchframeError):
 
 class AuthenticationError(ProviderError):
     """The provider does not accept the credentials."""
+
+
+class QueueFullError(ProviderError):
+    """The provider takes no more batches of this model for now; nothing was begun."""
+
+
+class QuotaError(ProviderError):
+    """The account has no money left, or a spending limit is reached."""
 
 
 class ProviderUnavailableError(ProviderError):

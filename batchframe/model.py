@@ -19,7 +19,9 @@ class Endpoint(StrEnum):
     """The OpenAI surface a request is written for; the value is its path below the base URL."""
 
     CHAT = "/v1/chat/completions"
+    RESPONSES = "/v1/responses"
     EMBEDDINGS = "/v1/embeddings"
+    MODERATIONS = "/v1/moderations"
 
 
 class Phase(StrEnum):
@@ -29,6 +31,7 @@ class Phase(StrEnum):
     RUNNING = "running"  # rows are being answered
     ENDED = "ended"  # nothing more will happen; files may hold answers whatever the cause
     FAILED = "failed"  # ended, and the provider says that no row was answered
+    REFUSED = "refused"  # its queue is full: nothing was begun, and it may be created again later
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +151,18 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that one provider-side batch may hold; `source` and `as_of` say whence the figures."""
+    """The most that one provider-side batch may hold; `source` and `as_of` say whence the figures.
+
+    `line_bytes` is the most that one request's line may have. `queue_tokens` is how many prompt
+    tokens of a model may wait at the provider at once: no part may have more.
+    """
 
     requests: int
     bytes: int
     source: str
     as_of: str
+    line_bytes: int | None = None
+    queue_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

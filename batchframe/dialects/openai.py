@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from batchframe.dialects.dialect import Dialect
 from batchframe.model import Endpoint, Json, Reply, RowError, Usage
 from batchframe.redact import redact
 
@@ -264,3 +265,7 @@ def _mapping(raw: object) -> Mapping[str, Any]:
 
 def _word(raw: object) -> str | None:
     return raw if isinstance(raw, str) and raw else None
+
+
+DIALECT = Dialect("openai", line, decode, verbatim=True)
+"""OpenAI's own batch files, and those of everyone who copied them."""

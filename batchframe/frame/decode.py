@@ -20,13 +20,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batchframe.dialects.dialect import Decode, Dialect
 from batchframe.frame.parse import parse
 from batchframe.frame.schema import ResponseSchema
 from batchframe.ledger.workspace import settle
 from batchframe.model import Reply, RowError
 from batchframe.redact import redact_json
 
-Decode = Callable[[Mapping[str, Any]], Reply]
 Price = Callable[[Reply], Decimal | None]
 """What a reply cost; it may look at the reply's model and usage only."""
 
@@ -92,7 +92,7 @@ class Decoding:
     """
 
     part: int
-    decode: Decode
+    dialect: Dialect
     price: Price
     price_source: str | None
     schema: ResponseSchema | None
@@ -128,7 +128,7 @@ def decode_part(requests: Path, files: Iterable[Path], out: Path, how: Decoding)
     record = _recorder(rows, how)
     schema = _arrow(how.schema)
     with pq.ParquetWriter(growing, schema, compression="zstd") as writer:
-        answered = _replies(files, rows, settled, counts, how.decode)
+        answered = _replies(files, rows, settled, counts, how.dialect.decode)
         absent = ((Reply(i, error=how.absent), 0) for i in rows if how.absent and i not in settled)
         # `absent` is looked at when `answered` is through
         for records in _batched((record(r), size) for r, size in chain(answered, absent)):

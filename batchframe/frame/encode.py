@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
+from batchframe.dialects.dialect import Dialect
 from batchframe.ledger.workspace import settle
-from batchframe.model import Json
-
-Line = Callable[[str, Json], Json]
-"""(custom_id, OpenAI body with its model) -> one line of the provider's file."""
+from batchframe.model import Endpoint
 
 CHUNK = 500
 """Rows read at a time: each is dumped by itself, so more of them would only hold memory."""
 
 
-def write_wire(requests: Path, wire: Path, *, model: str, line: Line) -> int:
+def write_wire(
+    requests: Path, wire: Path, *, model: str, dialect: Dialect, endpoint: Endpoint
+) -> int:
     """Write a part's wire file; it appears under its name only when it is complete.
 
     Args:
         requests: The part's Parquet file (`frame.requests.SCHEMA`).
         wire: The JSONL file to make.
         model: The model's name as the provider knows it.
-        line: The dialect's line function.
+        dialect: The words of the provider's files.
+        endpoint: What the bodies are for.
 
     Returns:
         Bytes written.
@@ -37,7 +37,7 @@ def write_wire(requests: Path, wire: Path, *, model: str, line: Line) -> int:
         source = pq.ParquetFile(requests)
         for batch in source.iter_batches(batch_size=CHUNK, columns=["custom_id", "body"]):
             for custom_id, body in pl.DataFrame(batch).iter_rows():
-                out.write(encode_line(custom_id, body, model=model, line=line))
+                out.write(encode_line(custom_id, body, model, dialect, endpoint))
                 out.write(b"\n")
         out.flush()
         os.fsync(out.fileno())
@@ -47,16 +47,16 @@ def write_wire(requests: Path, wire: Path, *, model: str, line: Line) -> int:
     return size
 
 
-def encode_line(custom_id: str, body: str, *, model: str, line: Line) -> bytes:
+def encode_line(
+    custom_id: str, body: str, model: str, dialect: Dialect, endpoint: Endpoint
+) -> bytes:
     """Give one wire line, without its newline.
 
     Args:
         custom_id: The row's id.
         body: The OpenAI body as JSON text, without a model.
         model: The model's name as the provider knows it.
-        line: The dialect's line function.
-
-    >>> encode_line("r0", '{"input":"hi"}', model="m", line=lambda i, body: {"id": i, "body": body})
-    b'{"id":"r0","body":{"model":"m","input":"hi"}}'
+        dialect: The words of the provider's files.
+        endpoint: What the body is for.
     """
-    return orjson.dumps(line(custom_id, {"model": model, **orjson.loads(body)}))
+    return orjson.dumps(dialect.line(custom_id, endpoint, {"model": model, **orjson.loads(body)}))

@@ -22,12 +22,14 @@ from typing import Any
 import polars as pl
 
 from batchframe.dialects import openai
+from batchframe.dialects.dialect import Dialect
 from batchframe.errors import (
     AuthenticationError,
     BatchframeError,
     JobFailedError,
     ProviderError,
     ProviderUnavailableError,
+    QueueFullError,
     StorageError,
     UnknownNameError,
 )
@@ -69,6 +71,7 @@ _OUTCOMES = {
     Phase.RUNNING: Event.RUNNING,
     Phase.ENDED: Event.ENDED,
     Phase.FAILED: Event.ENDED,
+    Phase.REFUSED: Event.FULL,
 }
 
 Row = Mapping[str, Any]
@@ -195,7 +198,9 @@ class Driver:
             else:
                 assert doing is not None  # only DECODED calls for nothing
                 if doing is Effect.CREATE:
-                    await self._save(number, intent=doing)
+                    intended = {**(part["ticket"] or {}), "intended_at": time.time()}
+                    await self._save(number, intent=doing, ticket=intended)
+                    part = {**part, "ticket": intended}
                 act: Callable[[Row, Row], tuple[Event, dict[str, Any]]]
                 act = getattr(self, f"_{doing.value}")
                 event, changes = await self._patiently(act, job, part, doing)
@@ -204,7 +209,7 @@ class Driver:
                 self._saved[number] = time.monotonic()
                 await self._save(number, state=after, intent=None, **changes)
             await self._publish()
-            if event in (Event.WAITING, Event.RUNNING):
+            if event in (Event.WAITING, Event.RUNNING, Event.FULL):
                 await asyncio.sleep(
                     getattr(self._lifecycle(job, part), "poll_seconds", POLL_SECONDS)
                 )
@@ -242,12 +247,12 @@ class Driver:
         wire = self.folder / wire_file(part["number"])
         if part["number"] in self._written:
             return wire
-        endpoint = Endpoint(job["endpoint"])
         encode.write_wire(
             self.folder / part_file(part["number"]),
             wire,
             model=model_ref(part["model"]).name,
-            line=lambda custom_id, body: openai.line(custom_id, endpoint, body),
+            dialect=self._dialect(job, part),
+            endpoint=Endpoint(job["endpoint"]),
         )
         self._written.add(part["number"])
         return wire
@@ -261,8 +266,12 @@ class Driver:
         lifecycle = self._lifecycle(job, part)
         if isinstance(lifecycle, Managed):
             self._wire(job, part)
-        ticket = lifecycle.create(_part(job, part), _ticket(part))
-        return Event.DONE, {"ticket": dict(ticket.data)}
+        try:
+            ticket = lifecycle.create(_part(job, part), _ticket(part))
+        except QueueFullError as error:
+            return Event.FULL, {"message": _words(error)}
+        # what a full queue said before is no longer so
+        return Event.DONE, {"ticket": dict(ticket.data), "message": None}
 
     def _find(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
         ticket = self._lifecycle(job, part).find(_part(job, part), _ticket(part))
@@ -337,7 +346,7 @@ class Driver:
         if job is None or not journal.exists():
             return False
         try:
-            how = replace(self._decoding(job, part, None), decode=_settled)
+            how = replace(self._decoding(job, part, None), dialect=_SETTLED)
         except UnknownNameError:  # a provider that only the process which sends knows
             return False
         decode.decode_part(self.folder / part_file(number), [journal], out, how)
@@ -348,12 +357,19 @@ class Driver:
         price: Callable[[Reply], Decimal | None] = lambda reply: row_cost(reply.usage, rates).total  # noqa: E731
         return decode.Decoding(
             part=number,
-            decode=openai.decode,
+            dialect=self._dialect(job, part),
             price=price,
             price_source=rates.source if rates else None,
             schema=self.schema(job),
             absent=absent,
         )
+
+    def _dialect(self, job: Row, part: Row) -> Dialect:
+        """Give the words of a part's files; what we send ourselves we write down as OpenAI would."""
+        lifecycle = self._lifecycle(job, part)
+        if isinstance(lifecycle, BatchProvider):
+            return lifecycle.dialect(Endpoint(job["endpoint"]))
+        return openai.DIALECT
 
     def _lifecycle(self, job: Row, part: Row) -> Lifecycle:
         ref = model_ref(part["model"])
@@ -540,6 +556,9 @@ _NOBODY = "\0"
 def _settled(line: Mapping[str, Any]) -> Reply:
     """Read a journal's line; one that leaves its row open is nobody's."""
     return openai.decode(line) if is_final(line) else Reply(_NOBODY)
+
+
+_SETTLED = Dialect("journal", openai.line, _settled)
 
 
 def results_folder(number: int) -> str:

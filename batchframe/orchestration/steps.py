@@ -9,6 +9,7 @@ Rules, numbered so that code and tests can name them:
  4. Whatever the batch's end, its files are fetched: expired, cancelled and failed batches may hold
     paid answers.
  5. `DECODED` is the only end. A part that could not be sent ends there too, its rows as errors.
+ 6. A full queue at the provider is no failure: the part goes back to `UPLOADED` and waits its turn.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Event(StrEnum):
     ENDED = "ended"
     ABSENT = "absent"  # find: the provider has no such batch; decode: a result file is gone
     WITHDRAWN = "withdrawn"  # cancelled before there was a batch
+    FULL = "full"  # the provider's queue is full: nothing was begun, now or by an earlier create
 
 
 EFFECTS: dict[PartState, Effect] = {
@@ -74,6 +76,10 @@ MOVES: dict[tuple[PartState, Event], PartState] = {
     (PartState.RUNNING, Event.WAITING): PartState.RUNNING,
     (PartState.RUNNING, Event.RUNNING): PartState.RUNNING,
     (PartState.RUNNING, Event.ENDED): PartState.ENDED,
+    # rule 6: a full queue is waited out; the file is there already
+    (PartState.UPLOADED, Event.FULL): PartState.UPLOADED,
+    (PartState.CREATED, Event.FULL): PartState.UPLOADED,
+    (PartState.RUNNING, Event.FULL): PartState.UPLOADED,
     (PartState.ENDED, Event.DONE): PartState.FETCHED,
     (PartState.FETCHED, Event.DONE): PartState.DECODED,
     (PartState.FETCHED, Event.ABSENT): PartState.ENDED,

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from batchframe.dialects.dialect import Dialect
 from batchframe.model import Connection, Endpoint, Limits, Part, Progress, Ticket
 
 
@@ -57,15 +58,26 @@ class Lifecycle(Protocol):
         ...
 
     def create(self, part: Part, ticket: Ticket) -> Ticket:
-        """Start the batch: the one step that costs money and must not happen twice."""
+        """Start the batch: the one step that costs money and must not happen twice.
+
+        Raises:
+            QueueFullError: The provider's queue is full; nothing was begun.
+        """
         ...
 
     def find(self, part: Part, ticket: Ticket | None) -> Ticket | None:
-        """Answer "did `create` happen?" after a crash, by `part.key`; None when it surely did not."""
+        """Answer "did `create` happen?" after a crash, by `part.key`; None when it surely did not.
+
+        `ticket.data["intended_at"]` is when it was about to be asked for, in Unix seconds. A batch that
+        a full queue turned away does not count.
+        """
         ...
 
     def poll(self, ticket: Ticket) -> Progress:
-        """Ask how far the batch is; a status nobody knows is WAITING, never an error."""
+        """Ask how far the batch is; a status nobody knows is WAITING, never an error.
+
+        REFUSED says that a full queue turned the batch away: it is created again later.
+        """
         ...
 
     def fetch(self, ticket: Ticket, folder: Path) -> list[Path]:
@@ -83,4 +95,15 @@ class Lifecycle(Protocol):
 
 @runtime_checkable
 class BatchProvider(Provider, Lifecycle, Protocol):
-    """A provider whose own batch API runs the rows, usually at a lower price."""
+    """A provider whose own batch API runs the rows, usually at a lower price.
+
+    It may have a `poll_seconds`: how often its batches are asked for.
+    """
+
+    def dialect(self, endpoint: Endpoint) -> Dialect:
+        """Give the words of its batch files.
+
+        Raises:
+            UnsupportedError: Its batches have no such endpoint.
+        """
+        ...

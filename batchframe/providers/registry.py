@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, cast, runtime_checkable
 
+from batchframe.dialects import openai
+from batchframe.dialects.dialect import Dialect
 from batchframe.dialects.shown import shown
 from batchframe.errors import UnknownNameError, nearest
-from batchframe.model import ModelRef
-from batchframe.providers.base import Provider
+from batchframe.model import Endpoint, ModelRef
+from batchframe.providers.base import BatchProvider, Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,17 @@ def model_ref(text: str) -> ModelRef:
         )
     provider(name)
     return ModelRef(name, rest)
+
+
+def dialect_of(ref: ModelRef, endpoint: Endpoint) -> Dialect:
+    """Give the words of the files in which a model's batches travel.
+
+    Args:
+        ref: The model; one without a batch API is asked in OpenAI's words.
+        endpoint: What the requests are for.
+    """
+    found = provider(ref.provider)
+    return found.dialect(endpoint) if isinstance(found, BatchProvider) else openai.DIALECT
 
 
 @runtime_checkable

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from batchframe.dialects import openai
+from batchframe.dialects.dialect import Dialect
 from batchframe.errors import UnsupportedError
 from batchframe.model import Connection, Endpoint, Limits, Part, Phase, Progress, Ticket
 
@@ -106,6 +108,10 @@ class Fake:
             UnsupportedError: Always.
         """
         raise UnsupportedError(f"{self.name}/{model} is a fake with batches only, at {endpoint}.")
+
+    def dialect(self, endpoint: Endpoint) -> Dialect:  # noqa: ARG002 - the protocol
+        """It speaks OpenAI's."""
+        return openai.DIALECT
 
     def upload(self, part: Part, file: Path) -> Ticket:
         """Copy the wire file into the cloud."""

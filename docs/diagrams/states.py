@@ -55,9 +55,11 @@ PLACES: dict[tuple[PartState, PartState], Place] = {
     (P.ENCODED, P.UPLOADED): Place("M401 108 H459", 431, 98),
     (P.UPLOADED, P.CREATED): Place("M611 108 H699", 656, 98),
     (P.UPLOADED, P.UPLOADED): Place("M508 81 C492 30 580 30 565 79", 536, 30),
+    (P.CREATED, P.UPLOADED): Place("M722 81 C700 50 612 50 592 79", 656, 50),
+    (P.RUNNING, P.UPLOADED): Place("M701 306 C640 286 596 226 576 137", 0, 0),
     (P.CREATED, P.CREATED): Place("M748 81 C732 30 820 30 805 79", 776, 30),
     (P.CREATED, P.RUNNING): Place("M804 135 V293", 814, 220, "start"),
-    (P.CREATED, P.ENDED): Place("M742 135 C728 206 604 212 560 293", 640, 210, "end"),
+    (P.CREATED, P.ENDED): Place("M742 135 C728 206 604 212 560 293", 668, 214, "start"),
     (P.RUNNING, P.RUNNING): Place("M805 349 C820 400 732 400 747 351", 776, 408),
     (P.RUNNING, P.ENDED): Place("M701 322 H613", 656, 312),
     (P.ENDED, P.FETCHED): Place("M461 322 H403", 431, 312),
@@ -83,8 +85,9 @@ def words(state: PartState, events: list[Event]) -> str:
     if events == [Event.WITHDRAWN]:
         return "cancelled before there was a batch"
     doing = EFFECTS[state]
-    if events == [Event.ABSENT] and doing is Effect.CREATE:
-        return f"{Effect.FIND.value}: {Event.ABSENT.value}"
+    if doing is Effect.CREATE and Event.ABSENT in events:
+        others = [event.value for event in events if event is not Event.ABSENT]
+        return f"{Effect.FIND.value}: {Event.ABSENT.value}; {doing.value}: {', '.join(others)}"
     if events == [Event.DONE]:
         # an open intent to create is settled by asking, and what is found counts as created
         return f"{doing.value}\nor found" if doing is Effect.CREATE else doing.value

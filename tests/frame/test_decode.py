@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from batchframe.dialects import openai
+from batchframe.dialects.dialect import Dialect
 from batchframe.frame import decode as room
 from batchframe.frame.decode import SCHEMA, Decoding, Reading, decode_part
 from batchframe.frame.parts import PartWriter, part_file
@@ -34,7 +35,7 @@ def how(**changes):
     """Give a decoding; every answer costs a cent a token."""
     plain = {
         "part": 4,
-        "decode": openai.decode,
+        "dialect": openai.DIALECT,
         "price": lambda r: None if r.usage.output is None else r.usage.output * Decimal("0.01"),
         "price_source": "a list",
         "schema": None,
@@ -289,7 +290,9 @@ def test_nothing_is_there_before_everything_is(tmp_path):
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        decoded(tmp_path, lines(answer("r10")), how=how(decode=crash))
+        decoded(
+            tmp_path, lines(answer("r10")), how=how(dialect=Dialect("crashing", openai.line, crash))
+        )
     assert not (tmp_path / "out.parquet").exists()
     found, _ = decoded(tmp_path, lines(answer("r10")))
     assert found.height == 3

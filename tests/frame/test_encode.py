@@ -8,14 +8,12 @@ import pytest
 from asking import ask
 
 from batchframe.dialects import openai
+from batchframe.dialects.dialect import Dialect
 from batchframe.frame.encode import encode_line, write_wire
 from batchframe.frame.parts import PartWriter, part_file
 from batchframe.model import Endpoint, Limits
 
-
-def line(custom_id, body):
-    """Write a line for chat."""
-    return openai.line(custom_id, Endpoint.CHAT, body)
+HOW = {"model": "x", "dialect": openai.DIALECT, "endpoint": Endpoint.CHAT}
 
 
 @pytest.fixture
@@ -30,7 +28,7 @@ def part(tmp_path):
 def test_a_wire_file_holds_one_line_a_row(part):
     """Line breaks inside texts are escaped, the model comes first, the size is the file's."""
     wire = part / "wire.jsonl"
-    size = write_wire(part / part_file(0), wire, model="x", line=line)
+    size = write_wire(part / part_file(0), wire, **HOW)
     raw = wire.read_bytes()
     assert len(raw) == size
     assert raw.endswith(b"\n")
@@ -46,27 +44,29 @@ def test_a_wire_file_holds_one_line_a_row(part):
 def test_a_line_is_the_same_alone_and_in_a_file(part):
     """What is previewed and sent at once is what a batch file holds."""
     wire = part / "wire.jsonl"
-    write_wire(part / part_file(0), wire, model="x", line=line)
+    write_wire(part / part_file(0), wire, **HOW)
     rows = pl.read_parquet(part / part_file(0)).select("custom_id", "body").rows()
-    alone = [encode_line(i, body, model="x", line=line) for i, body in rows]
+    alone = [encode_line(i, body, **HOW) for i, body in rows]
     assert wire.read_bytes() == b"\n".join(alone) + b"\n"
 
 
 def test_a_file_that_is_not_complete_never_has_its_name(part):
     """A crash in the middle leaves the former file, or none; writing again repairs it."""
 
-    def crash(custom_id, body):
+    def crash(custom_id, endpoint, body):
         if custom_id == "r1":
             msg = "killed"
             raise RuntimeError(msg)
-        return line(custom_id, body)
+        return openai.line(custom_id, endpoint, body)
+
+    crashing = {**HOW, "dialect": Dialect("crashing", crash, openai.decode)}
 
     wire = part / "wire.jsonl"
     with pytest.raises(RuntimeError, match="killed"):
-        write_wire(part / part_file(0), wire, model="x", line=crash)
+        write_wire(part / part_file(0), wire, **crashing)
     assert not wire.exists()
-    write_wire(part / part_file(0), wire, model="x", line=line)
+    write_wire(part / part_file(0), wire, **HOW)
     whole = wire.read_bytes()
     with pytest.raises(RuntimeError, match="killed"):
-        write_wire(part / part_file(0), wire, model="x", line=crash)
+        write_wire(part / part_file(0), wire, **crashing)
     assert wire.read_bytes() == whole

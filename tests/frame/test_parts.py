@@ -191,6 +191,7 @@ def test_a_wire_file_is_no_larger_than_its_part_expects(tmp_path):
         tmp_path / part_file(0),
         wire,
         model=model.split("/", 1)[1],
-        line=lambda i, b: openai.line(i, Endpoint.CHAT, b),
+        dialect=openai.DIALECT,
+        endpoint=Endpoint.CHAT,
     )
     assert 0.8 * parts[0].bytes < size <= parts[0].bytes

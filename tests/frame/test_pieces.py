@@ -9,11 +9,12 @@ import polars as pl
 import pytest
 
 from batchframe.dialects import openai
+from batchframe.dialects.dialect import Dialect
 from batchframe.frame import decode, encode
 from batchframe.frame.outputs import BULKY, groups, merged
 from batchframe.frame.parts import PartWriter, part_file
 from batchframe.frame.requests import SCHEMA
-from batchframe.model import Limits, RowError
+from batchframe.model import Endpoint, Limits, RowError
 
 ROWS = 10
 
@@ -44,7 +45,7 @@ def decoded(folder, number, lines):
     results.write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in lines))
     out = folder / decode.outputs_file(number)
     absent = RowError("missing", "no line", retryable=True)
-    how = decode.Decoding(number, openai.decode, lambda _: Decimal(1), "a list", None, absent)
+    how = decode.Decoding(number, openai.DIALECT, lambda _: Decimal(1), "a list", None, absent)
     decode.decode_part(folder / part_file(0), [results], out, how)
     return out
 
@@ -66,9 +67,8 @@ def test_the_wire_file_is_the_same_in_pieces(folder, monkeypatch):
     """Every row once, in order, wherever a piece ends."""
     monkeypatch.setattr(encode, "CHUNK", 3)
     wire = folder / "wire.jsonl"
-    encode.write_wire(
-        folder / part_file(0), wire, model="x", line=lambda custom_id, body: {custom_id: body}
-    )
+    odd = Dialect("odd", lambda custom_id, _, body: {custom_id: body}, openai.decode)
+    encode.write_wire(folder / part_file(0), wire, model="x", dialect=odd, endpoint=Endpoint.CHAT)
     assert [orjson.loads(one) for one in wire.read_bytes().splitlines()] == [
         {f"r{i}": {"model": "x", "input": f"text {i}"}} for i in range(ROWS)
     ]
