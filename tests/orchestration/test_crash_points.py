@@ -83,7 +83,7 @@ SUBMIT = {
     "after the ledger's row": "batchframe.ledger.store:Store.add_job:after",
     "in the middle of the wire file": "batchframe.frame.encode:encode_line:after:5",
     "before the wire file is there": "pathlib:Path.replace:before",
-    "in the middle of the result": "batchframe.dialects.openai:decode:after:5",
+    "in the middle of the result": "batchframe.frame.decode:_line:after:5",
     "before the outcomes are there": "batchframe.frame.decode:settle:before",
     "after the outcomes are there": "batchframe.frame.decode:settle:after:2",
     "while the rows are counted": "batchframe.frame.outputs:merged:after",
