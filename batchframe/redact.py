@@ -11,6 +11,9 @@ from typing import Any
 
 MASK = "***"
 
+DEEPEST = 100
+"""Levels of JSON that are looked through."""
+
 _NAMES = (
     r"api[-_ ]?key|access[-_ ]?key(?:[-_ ]?id)?|client[-_ ]?secret|secret(?:[-_ ]?access)?[-_ ]?key|"
     r"[a-z]*[-_]?token|secret|password|passwd|credential|signature|sig"
@@ -46,25 +49,31 @@ def redact(text: str) -> str:
     return text
 
 
-def redact_json(value: Any) -> Any:
+def redact_json(value: Any, *, depth: int = 0) -> Any:
     """Give parsed JSON with what looks like a credential taken out of its texts.
 
     Args:
-        value: What a JSON parser gives; it is not changed.
+        value: What a JSON parser gives; it is not changed. What lies deeper than `DEEPEST` levels
+            becomes the mask: nobody reads an error that deep, and no writer follows it.
+        depth: How deep `value` lies itself.
 
     >>> redact_json({"error": {"message": "bad key sk-abcdefgh1234"}, "token": "abcdef", "n": 1})
     {'error': {'message': 'bad key ***'}, 'token': '***', 'n': 1}
     """
     if isinstance(value, str):
         return redact(value)
+    if not isinstance(value, list | dict):
+        return value
+    if depth >= DEEPEST:
+        return MASK
     if isinstance(value, list):
-        return [redact_json(one) for one in value]
-    if isinstance(value, dict):
-        return {
-            key: MASK if isinstance(one, str) and _NAME.fullmatch(key) else redact_json(one)
-            for key, one in value.items()
-        }
-    return value
+        return [redact_json(one, depth=depth + 1) for one in value]
+    return {
+        key: MASK
+        if isinstance(one, str) and _NAME.fullmatch(key)
+        else redact_json(one, depth=depth + 1)
+        for key, one in value.items()
+    }
 
 
 _NAME = re.compile(_NAMES, re.IGNORECASE)

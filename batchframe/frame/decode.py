@@ -17,12 +17,9 @@ from typing import Any
 
 import orjson
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchframe.dialects.dialect import Decode, Dialect
-from batchframe.frame.parse import parse
-from batchframe.frame.schema import ResponseSchema
 from batchframe.ledger.workspace import settle
 from batchframe.model import Reply, RowError
 from batchframe.redact import redact_json
@@ -72,7 +69,7 @@ _COLUMNS: Mapping[str, Any] = {
 }
 
 SCHEMA = pl.Schema(_COLUMNS)
-"""One decoded row; `parsed` follows when the job has a response model."""
+"""One decoded row, before a response model has judged it (`judge.py`)."""
 
 
 def outputs_file(number: int) -> str:
@@ -86,7 +83,7 @@ def outputs_file(number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How a part's lines are read: its dialect, its price, its response model, its absent rows.
+    """How a part's lines are read: its dialect, its price, its absent rows.
 
     `absent` is the error of a row for which no line came; None: such rows are left out.
     """
@@ -95,7 +92,6 @@ class Decoding:
     dialect: Dialect
     price: Price
     price_source: str | None
-    schema: ResponseSchema | None
     absent: RowError | None
 
 
@@ -126,13 +122,12 @@ def decode_part(requests: Path, files: Iterable[Path], out: Path, how: Decoding)
     settled: dict[str, bool] = {}
     counts = {"damaged": 0, "foreign": 0, "doubled": 0}
     record = _recorder(rows, how)
-    schema = _arrow(how.schema)
-    with pq.ParquetWriter(growing, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(growing, _ARROW, compression="zstd") as writer:
         answered = _replies(files, rows, settled, counts, how.dialect.decode)
         absent = ((Reply(i, error=how.absent), 0) for i in rows if how.absent and i not in settled)
         # `absent` is looked at when `answered` is through
         for records in _batched((record(r), size) for r, size in chain(answered, absent)):
-            writer.write_table(_frame(records, how).to_arrow().cast(schema))
+            writer.write_table(_frame(records).to_arrow().cast(_ARROW))
     if counts["doubled"]:
         _keep_best(growing)
     settle(growing)
@@ -260,67 +255,18 @@ def _text(body: Mapping[str, Any] | None) -> str | None:
         return None
 
 
-def _frame(records: list[_Record], how: Decoding) -> pl.DataFrame:
+def _frame(records: list[_Record]) -> pl.DataFrame:
     """Give some records as a frame."""
     columns = zip(*records, strict=True)
-    frame = pl.DataFrame(
+    return pl.DataFrame(
         [
             pl.Series(name, values, dtype)
             for (name, dtype), values in zip(SCHEMA.items(), columns, strict=True)
         ]
     )
-    return frame if how.schema is None else _with_parsed(frame, how.schema)
 
 
-def _with_parsed(frame: pl.DataFrame, schema: ResponseSchema) -> pl.DataFrame:
-    """Add the typed answers; an answer that does not fit becomes a row error, its text stays."""
-    texts = frame.select(pl.when("ok").then("response")).to_series()
-    parsed = parse(texts, schema)
-    wordless = RowError("invalid_response", "the answer holds no text")
-    faults = [
-        wordless if fault is None and good and text is None else fault
-        for fault, good, text in zip(parsed.errors, frame["ok"], frame["response"], strict=True)
-    ]
-    found = pl.DataFrame(
-        [(f.code, f.message, f.retryable) if f else (None, None, None) for f in faults],
-        schema={"code": pl.String, "message": pl.String, "again": pl.Boolean},
-        orient="row",
-    )
-    fits = found["code"].is_null()
-    return frame.with_columns(
-        ok=frame["ok"] & fits,
-        error_code=pl.when(fits).then("error_code").otherwise(found["code"]),
-        error_message=pl.when(fits).then("error_message").otherwise(found["message"]),
-        retryable=pl.when(fits).then("retryable").otherwise(found["again"]),
-        parsed=parsed.values,
-    )
-
-
-def _arrow(schema: ResponseSchema | None) -> pa.Schema:
-    columns: dict[str, Any] = dict(SCHEMA)
-    if schema is not None:
-        columns["parsed"] = schema.dtype
-    arrow = pl.DataFrame(schema=columns).to_arrow().schema
-    return arrow if schema is None else arrow.with_metadata({_CONTRACT: schema.digest.encode()})
-
-
-_CONTRACT = b"batchframe.response_schema"
-
-
-def typed_by(path: Path) -> str | None:
-    """Say under which response model a part was decoded.
-
-    Args:
-        path: A decoded part's file.
-
-    Returns:
-        The model's digest; None where the job had none, or the file cannot be read.
-    """
-    try:
-        found = (pq.read_schema(path).metadata or {}).get(_CONTRACT)
-    except (OSError, ValueError):  # pyarrow's own errors are ValueErrors
-        return None
-    return None if found is None else found.decode()
+_ARROW = pl.DataFrame(schema=SCHEMA).to_arrow().schema
 
 
 def _keep_best(path: Path) -> None:

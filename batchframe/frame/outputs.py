@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Context, Decimal
 from pathlib import Path
 
 import polars as pl
 
 from batchframe.frame.decode import SCHEMA
+from batchframe.frame.judge import NEEDED, judged
 from batchframe.frame.parts import UNSENT
 from batchframe.frame.schema import ResponseSchema
 from batchframe.ledger.events import ErrorGroup, PriceKnown
@@ -21,7 +22,7 @@ _SUMMED = (
 
 _COUNTED = ("row", "part", "ok", "error_code", "error_message", "retryable")
 
-BULKY = tuple(name for name in SCHEMA if name not in _COUNTED)
+BULKY = (*(name for name in SCHEMA if name not in _COUNTED), "parsed")
 """Columns that count for nothing where only outcomes are counted."""
 
 _EXACT = Context(prec=60)
@@ -60,9 +61,8 @@ def merged(
     """
     columns = dict(SCHEMA) if schema is None else {**SCHEMA, "parsed": schema.dtype}
     columns = {name: dtype for name, dtype in columns.items() if name not in leave_out}
-    frames = [pl.DataFrame(schema=columns)]
-    frames += [pl.read_parquet(path, columns=list(columns)) for path in outputs]
-    decoded = pl.concat(frames, how="vertical")
+    frames = [_read(path, columns, schema) for path in outputs]
+    decoded = pl.concat([pl.DataFrame(schema=columns), *frames], how="vertical")
     if len(outputs) > 1:
         decoded = _best(decoded)
     unsent = folder / UNSENT
@@ -75,6 +75,15 @@ def merged(
         fresh = waiting.join(decoded, on="row", how="anti")
         decoded = pl.concat([decoded, _pending(fresh)], how="diagonal")
     return decoded.select(list(columns)).sort("row")
+
+
+def _read(path: Path, columns: Mapping[str, object], schema: ResponseSchema | None) -> pl.DataFrame:
+    """Read a decoded part, judged by the response model if there is one."""
+    asked = [name for name in SCHEMA if name in columns]
+    if schema is None:
+        return pl.read_parquet(path, columns=asked)
+    found = pl.read_parquet(path, columns=list(dict.fromkeys([*asked, *NEEDED])))
+    return judged(found, schema).select(list(columns))
 
 
 def _best(decoded: pl.DataFrame) -> pl.DataFrame:
@@ -166,19 +175,21 @@ def cost(outputs: pl.DataFrame) -> tuple[Decimal | None, PriceKnown]:
     return Decimal(str(total)).normalize(_EXACT), "partly" if unknown else "known"
 
 
-def part_totals(path: Path) -> dict[str, object]:
+def part_totals(path: Path, schema: ResponseSchema | None = None) -> dict[str, object]:
     """Count one decoded part for the ledger: rows, failures, tokens and the exact cost as text.
 
     Args:
         path: The part's outputs file.
+        schema: The job's response model, if any: what does not fit it has failed.
     """
-    facts = ("ok", "part", "error_code", "attempts", "cost_usd")
-    frame = pl.read_parquet(path, columns=[*facts, *_TOKENS])
+    facts = ("ok", "part", "error_code", "attempts", "cost_usd", *_TOKENS)
+    frame = _read(path, dict.fromkeys(facts), schema)
     total, price = cost(frame)
     totals: dict[str, object] = {
         "done": frame.height,
         "failed": int((~frame["ok"]).sum()),
         "cost": str(total) if price == "known" else None,
+        "known_cost": None if total is None else str(total),
     }
     for name in _TOKENS:
         known = frame[name].drop_nulls()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import re
 import typing
 from dataclasses import dataclass, field
@@ -23,7 +21,6 @@ from pydantic_core import SchemaError
 from batchframe.errors import LedgerVersionError, ResponseModelError
 from batchframe.frame.contract import contract_of
 from batchframe.frame.dtypes import struct_type
-from batchframe.frame.own_code import code_of
 from batchframe.frame.rebuild import rebuilt_model
 from batchframe.frame.strict import strict_schema
 from batchframe.model import Json
@@ -56,8 +53,6 @@ class ResponseSchema:
     dtype: pl.Struct
     contract: Json = field(repr=False)
     validator: Any = field(repr=False, compare=False)
-    code: str | None = field(default=None, repr=False, compare=False)
-    """A digest of the model's own validators; None: it has none."""
 
     @classmethod
     def from_model(cls, model: Any) -> ResponseSchema:
@@ -77,8 +72,7 @@ class ResponseSchema:
             raise _undescribed(name, error) from error
         dtype = struct_type(contract, name)
         try:
-            code = code_of(adapter.core_schema)
-            made = cls(name, strict_schema(contract), dtype, contract, adapter.validator, code)
+            made = cls(name, strict_schema(contract), dtype, contract, adapter.validator)
             # Proven now, before anything is paid: another process must be able to read the answers.
             cls.from_json(made.to_json())
         except Exception as error:
@@ -92,14 +86,7 @@ class ResponseSchema:
             "name": self.name,
             "schema": self.schema,
             "contract": self.contract,
-            "code": self.code,
         }
-
-    @property
-    def digest(self) -> str:
-        """What tells two models apart whose answers may be typed or judged differently."""
-        raw = json.dumps(self.to_json(), sort_keys=True)
-        return hashlib.sha256(raw.encode()).hexdigest()
 
     @classmethod
     def from_json(cls, data: Json, model: Any = None) -> ResponseSchema:
@@ -129,8 +116,7 @@ class ResponseSchema:
                 )
             return made
         validator = TypeAdapter(rebuilt_model(contract, name)).validator
-        dtype, code = struct_type(contract, name), data.get("code")
-        return cls(name, data["schema"], dtype, contract, validator, code)
+        return cls(name, data["schema"], struct_type(contract, name), contract, validator)
 
 
 def response_schema(model: Any) -> ResponseSchema:

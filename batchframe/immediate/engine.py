@@ -260,6 +260,7 @@ class _Run:
         if not work.cancelled() and (error := work.exception()) is not None:
             raise _first(error)
         await self._settle()
+        self.on_progress(self.tally)  # with what was left open, too: it may have been paid for
         if self._stop is not None:
             stop, row = self._stop
             raise stopped(stop, url=self._url(row), model=_model(row), kept=self.tally.done)

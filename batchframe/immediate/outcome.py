@@ -97,13 +97,18 @@ def from_response(custom_id: str, response: Response, effort: Effort) -> Outcome
     elif not raw:  # a proxy's page: brought to the shape every reader of errors knows
         body = {"error": {"message": excerpt(response.body), "type": None, "code": None}}
         raw = orjson.dumps(body)
-    elif response.status >= 400:  # noqa: PLR2004 - a refusal is no answer, and may quote a key
+    elif response.status >= 400 or _refuses(body):  # noqa: PLR2004 - it may quote a key
         clean = redact_json(body)
         if clean != body:
             body, raw = clean, orjson.dumps(clean)
     request_id = next((response.headers[n] for n in REQUEST_IDS if n in response.headers), None)
     facts = {"status_code": response.status, "request_id": request_id}
     return _outcome(custom_id, facts, (body, raw), error, effort)
+
+
+def _refuses(body: object) -> bool:
+    """Whether a body says no although its status is fine."""
+    return isinstance(body, dict) and bool(body.get("error"))
 
 
 def from_fault(custom_id: str, fault: TransportError, effort: Effort) -> Outcome:

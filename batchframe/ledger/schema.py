@@ -68,6 +68,7 @@ PARTS = sa.Table(
     sa.Column("output_tokens", sa.Integer),
     sa.Column("reasoning_tokens", sa.Integer),
     sa.Column("cost", sa.Text),
+    sa.Column("known_cost", sa.Text),  # of its priced answers, where `cost` is unknown
     sa.Column("message", sa.Text),
 )
 
@@ -77,5 +78,12 @@ def m001_jobs_and_parts(connection: sa.Connection) -> None:
     METADATA.create_all(connection)
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (m001_jobs_and_parts,)
+def m002_known_cost(connection: sa.Connection) -> None:
+    """What is known of a cost that is not known whole (2026-11-24)."""
+    there = {column["name"] for column in sa.inspect(connection).get_columns(PARTS.name)}
+    if "known_cost" not in there:  # a new ledger has it from the first step on
+        connection.execute(sa.text(f"ALTER TABLE {PARTS.name} ADD COLUMN known_cost TEXT"))
+
+
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (m001_jobs_and_parts, m002_known_cost)
 """In order; a step once released is never edited, only followed by another."""

@@ -89,9 +89,14 @@ class Store:
             return False
         return True
 
-    def add_parts(self, job_id: str, parts: Sequence[Row], **changes: Any) -> None:
-        """Add parts to a job and change the job's row, all or nothing."""
+    def add_parts(
+        self, job_id: str, parts: Sequence[Row], states: Mapping[int, str], **changes: Any
+    ) -> None:
+        """Add parts to a job, change the states of others and the job's row, all or nothing."""
         with self._begin() as connection:
+            for number, state in states.items():
+                here = (PARTS.c.job_id == job_id) & (PARTS.c.number == number)
+                connection.execute(sa.update(PARTS).where(here).values(state=state))
             if parts:
                 connection.execute(sa.insert(PARTS), [dict(part) for part in parts])
             connection.execute(sa.update(JOBS).where(JOBS.c.id == job_id).values(**changes))

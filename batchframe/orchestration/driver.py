@@ -111,6 +111,7 @@ class Driver:
     _managed: dict[str, Managed] = field(default_factory=dict)
     _written: set[int] = field(default_factory=set)
     _withdrawn: set[int] = field(default_factory=set)
+    _refused: dict[int, int] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -179,9 +180,12 @@ class Driver:
         try:
             await self._drive(number)
         except Exception as error:
-            await self._save(number, message=_words(error))
-            await self._save_job(message=_words(error))
-            await self._publish()
+            try:
+                await self._save(number, message=_words(error))
+                await self._save_job(message=_words(error))
+                await self._publish()
+            except Exception as second:  # noqa: BLE001 - the first failure is the cause
+                LOG.warning("%s: %s; and %s", self.job_id, _words(error), _words(second))
             raise
 
     async def _drive(self, number: int) -> None:
@@ -287,20 +291,24 @@ class Driver:
             self._wire(job, part)
         progress = lifecycle.poll(_ticket(part))
         self._live[part["number"]] = progress
-        changes = {"phase": progress.phase.value, "message": progress.message}
+        message = None if progress.message is None else redact(progress.message)
+        changes = {"phase": progress.phase.value, "message": message}
         return _OUTCOMES[progress.phase], {**changes, **self._counts(job, part, progress)}
 
     def _withdraw(self, lifecycle: Lifecycle, part: Row) -> None:
-        """Ask once for the end; a batch that is too far to be stopped goes on to its own."""
-        if part["number"] in self._withdrawn:
+        """Ask for the end, ever more rarely, until it is granted; a batch may go on to its own."""
+        number = part["number"]
+        since = self._refused[number] = self._refused.get(number, 0) + 1
+        if number in self._withdrawn or since & (since - 1):  # at polls 1, 2, 4, 8 ...
             return
         try:
             lifecycle.cancel(_ticket(part))
         except (AuthenticationError, ProviderUnavailableError):
             raise
-        except ProviderError as error:
-            LOG.warning("%s part %d: %s", self.job_id, part["number"], _words(error))
-        self._withdrawn.add(part["number"])
+        except ProviderError as error:  # it may agree later, or end by itself
+            LOG.warning("%s part %d: %s", self.job_id, number, _words(error))
+        else:
+            self._withdrawn.add(number)
 
     def _fetch(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
         lifecycle = self._lifecycle(job, part)
@@ -328,7 +336,7 @@ class Driver:
             if count
         )
         message = f"the result files held {remark}" if remark else part["message"]
-        return Event.DONE, {**outputs.part_totals(out), "message": message}
+        return Event.DONE, {**outputs.part_totals(out, self.schema(job)), "message": message}
 
     def peek(self, number: int, out: Path) -> bool:
         """Decode what the journal of a managed part holds so far.
@@ -342,9 +350,10 @@ class Driver:
         """
         store, journal = self.workspace.store, self.folder / journal_file(number)
         job = store.job(self.job_id)
-        part = next(part for part in store.parts(self.job_id) if part["number"] == number)
-        if job is None or not journal.exists():
+        parts = {part["number"]: part for part in store.parts(self.job_id)}
+        if job is None or number not in parts or not journal.exists():
             return False
+        part = parts[number]
         try:
             how = replace(self._decoding(job, part, None), dialect=_SETTLED)
         except UnknownNameError:  # a provider that only the process which sends knows
@@ -360,7 +369,6 @@ class Driver:
             dialect=self._dialect(job, part),
             price=price,
             price_source=rates.source if rates else None,
-            schema=self.schema(job),
             absent=absent,
         )
 
@@ -399,11 +407,12 @@ class Driver:
             "output_tokens": usage.output,
             "reasoning_tokens": usage.reasoning,
         }
-        cost = None if progress.unpriced else progress.cost
+        known = None if progress.cost is None else str(progress.cost)
         return {
             "done": progress.done or 0,
             "failed": progress.failed or 0,
-            "cost": None if cost is None else str(cost),
+            "cost": None if progress.unpriced else known,
+            "known_cost": known if progress.cost else None,  # 0 of unknown is nothing known
             **tokens,
         }
 
@@ -420,13 +429,13 @@ class Driver:
         job, parts = store.job(self.job_id), store.parts(self.job_id)
         assert job is not None  # its lock is held
         files = [self.folder / decode.outputs_file(part["number"]) for part in parts]
-        counted = outputs.merged(self.folder, files, None, leave_out=outputs.BULKY)
+        counted = outputs.merged(self.folder, files, self.schema(job), leave_out=outputs.BULKY)
         seen = view({**job, "state": JobState.RUNNING}, parts)
         store.update_job(
             self.job_id,
             state=_end(job, counted),
-            done=seen.done,
-            failed=seen.failed,
+            done=counted.height,
+            failed=int((~counted["ok"]).sum()),
             input_tokens=seen.input_tokens,
             cached_tokens=seen.cached_tokens,
             output_tokens=seen.output_tokens,
@@ -481,9 +490,7 @@ class Driver:
         fresh = []
         for part in parts:
             progress = self._live.get(part["number"])
-            counts = self._counts(job, part, progress) if progress else {}
-            known = {"known_cost": progress.cost} if progress else {}
-            fresh.append({**part, **counts, **known})
+            fresh.append({**part, **(self._counts(job, part, progress) if progress else {})})
         errors = tuple(
             ErrorGroup(error.code, count, error.message[:300], error.retryable)
             for progress in self._live.values()

@@ -32,7 +32,7 @@ from batchframe.errors import (
     nearest,
 )
 from batchframe.frame import outputs as merging
-from batchframe.frame.decode import outputs_file, typed_by
+from batchframe.frame.decode import outputs_file
 from batchframe.frame.join import join
 from batchframe.frame.outputs import BULKY
 from batchframe.frame.parts import PartWriter, part_file
@@ -49,7 +49,8 @@ from batchframe.orchestration import forgetting
 from batchframe.orchestration.driver import Driver, Memory
 from batchframe.orchestration.mend import is_whole
 from batchframe.orchestration.plan import FRAME_FILE, part_row
-from batchframe.orchestration.steps import PartState
+from batchframe.orchestration.steps import Effect, PartState
+from batchframe.orchestration.view import groups_to_json
 from batchframe.providers.registry import model_ref, provider
 
 TICK_SECONDS = 0.05
@@ -203,7 +204,6 @@ class Job:
         """
         if not self.view.state.ended or self.view.state is JobState.FAILED:
             self.wait()
-        self._type_anew()
         settings = self._row()["settings"]
         return join(
             self.frame(),
@@ -219,8 +219,15 @@ class Job:
         if self._frame is not None:
             return self._frame.lazy().collect()
         kept = self._folder / FRAME_FILE
-        with storage(kept), self._reading():
-            return pl.read_parquet(kept)
+        try:
+            with storage(kept):
+                return pl.read_parquet(kept)
+        except (pl.exceptions.PolarsError, StorageError) as error:
+            raise StorageError(
+                f"The copy of the frame of {self._id} in {self._folder} is damaged or gone "
+                f"({type(error).__name__}). The answers are there: bf.job('{self._id}').outputs(). "
+                "The call that made the job writes the copy again and asks nothing twice."
+            ) from error
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -243,59 +250,51 @@ class Job:
             answer as JSON text) and, with a response model, `parsed`. Rows without an outcome yet
             have the error code `pending` and no `part`.
         """
-        self._type_anew()
         return self._outputs()
-
-    def _type_anew(self) -> None:
-        """Read the answers again when they were read under another response model; nothing is asked.
-
-        A cell whose model was edited asks the same as long as the schema it sends is the same.
-        """
-        schema = self._schema()
-        if schema is None or not self.view.state.ended or self.view.state is JobState.FAILED:
-            return
-        with self._changing():
-            other = [
-                part["number"]
-                for part in self._workspace.store.parts(self._id)
-                if part["state"] == PartState.DECODED
-                and typed_by(self._folder / outputs_file(part["number"]))
-                not in (None, schema.digest)
-            ]
-            for number in other:
-                self._workspace.store.update_part(self._id, number, state=PartState.FETCHED.value)
-            if other:
-                self._reopen([], cancel=bool(self._row()["cancel"]))
-        if other:
-            self.wait()
 
     def _outputs(self, leave_out: Collection[str] = ()) -> pl.DataFrame:
         parts = self._workspace.store.parts(self._id)
         decoded = [p["number"] for p in parts if p["state"] == PartState.DECODED]
         waiting = [p["number"] for p in parts if p["state"] != PartState.DECODED]
-        with (
-            storage(self._folder),
-            self._reading(),
-            tempfile.TemporaryDirectory(prefix="batchframe-") as aside,
-        ):
-            files = [self._folder / outputs_file(number) for number in decoded]
-            return merging.merged(
+        files = [self._folder / outputs_file(number) for number in decoded]
+        with storage(self._folder), self._peeked(waiting) as peeked, self._reading():
+            found = merging.merged(
                 self._folder,
-                files + self._peeked(waiting, Path(aside)),
+                files + peeked,
                 self._schema(),
                 sent=[self._folder / part_file(number) for number in waiting],
                 leave_out=leave_out,
             )
-
-    def _peeked(self, waiting: list[int], aside: Path) -> list[Path]:
-        """Decode what the journals of parts under way hold already: it is paid."""
-        driver = Driver(self._workspace, self._id, following.memory_of(self._workspace, self._id))
-        found = []
-        for number in waiting:
-            out = aside / outputs_file(number)
-            if driver.peek(number, out):
-                found.append(out)
+        if not waiting:
+            self._recount(found)
         return found
+
+    def _recount(self, found: pl.DataFrame) -> None:
+        """Correct the counts of a job that has ended: this reader's model may judge otherwise."""
+        store, row = self._workspace.store, self._row()
+        if not JobState(row["state"]).ended or row["state"] == JobState.FAILED or store.read_only:
+            return
+        failed = int((~found["ok"]).sum())
+        errors = groups_to_json(merging.groups(found))
+        if (failed, errors) != (row["failed"], row["errors"]):
+            store.update_job(self._id, failed=failed, errors=errors)
+
+    def recount(self) -> None:
+        """Judge the answers of a job that has ended by this process's response model, for its faces."""
+        if self._schema() is not None and self.view.state.ended:
+            self._outputs(leave_out=BULKY)
+
+    @contextmanager
+    def _peeked(self, waiting: list[int]) -> Iterator[list[Path]]:
+        """Decode what the journals of parts under way hold already: it is paid."""
+        if not waiting:
+            yield []
+            return
+        driver = Driver(self._workspace, self._id, following.memory_of(self._workspace, self._id))
+        with tempfile.TemporaryDirectory(prefix="batchframe-") as aside:
+            outs = [Path(aside) / outputs_file(number) for number in waiting]
+            peeks = zip(waiting, outs, strict=True)
+            yield [out for number, out in peeks if driver.peek(number, out)]
 
     def errors(self) -> pl.DataFrame:
         """Give the failed rows of `outputs()`: where, why, and whether a retry could help."""
@@ -318,7 +317,6 @@ class Job:
             InputError: The job has not ended, or `codes` are no codes.
         """
         chosen = _checked(codes)
-        self._type_anew()  # which rows failed is today's response model's to say
         with self._changing():
             return self._retry(chosen)
 
@@ -329,8 +327,10 @@ class Job:
         if seen.state is JobState.FAILED:
             self._reopen([])
             return self
-        if self._unreadable():
-            self._reopen([])
+        damaged = self._unreadable()
+        if damaged:
+            # what was cancelled stays so: nothing is sent, and its rows keep their cause
+            self._reopen([], damaged, cancel=bool(self._row()["cancel"]))
             return self
         failed = self._outputs(leave_out=BULKY).filter(~pl.col("ok"), pl.col("part").is_not_null())
         chosen = pl.col("retryable") if codes is None else pl.col("error_code").is_in(list(codes))
@@ -341,15 +341,14 @@ class Job:
             _hint(codes, failed["error_code"].unique().to_list())
         return self
 
-    def _unreadable(self) -> bool:
-        """Send parts whose decoded file is damaged back to be decoded; says whether there are any."""
-        store, found = self._workspace.store, False
-        for part in store.parts(self._id):
-            file = self._folder / outputs_file(part["number"])
-            if part["state"] == PartState.DECODED and not is_whole(file):
-                store.update_part(self._id, part["number"], state=PartState.FETCHED.value)
-                found = True
-        return found
+    def _unreadable(self) -> list[int]:
+        """Name the parts whose decoded file is damaged: their raw answers are to be read again."""
+        return [
+            part["number"]
+            for part in self._workspace.store.parts(self._id)
+            if part["state"] == PartState.DECODED
+            and not is_whole(self._folder / outputs_file(part["number"]))
+        ]
 
     def _write_again(self, again: pl.DataFrame) -> list[dict[str, Any]]:
         """Write the requests of some rows as new parts; gives the parts' ledger rows."""
@@ -361,9 +360,16 @@ class Job:
             writer.write(requests.join(again, on="row", how="semi", maintain_order="left"))
         return [part_row(self._id, size, retry=True) for size in writer.close()]
 
-    def _reopen(self, parts: list[dict[str, Any]], *, cancel: bool = False) -> None:
+    def _reopen(
+        self,
+        parts: list[dict[str, Any]],
+        read_again: Collection[int] = (),
+        *,
+        cancel: bool = False,
+    ) -> None:
         changes = {"state": JobState.QUEUED.value, "cancel": cancel, "ended_at": None}
-        self._workspace.store.add_parts(self._id, parts, message=None, **changes)
+        back = dict.fromkeys(read_again, PartState.FETCHED.value)
+        self._workspace.store.add_parts(self._id, parts, back, message=None, **changes)
         self._drive()
 
     def cancel(self) -> Job:
@@ -397,7 +403,11 @@ class Job:
     def _refuse_while_alive(self) -> None:
         """Refuse to forget what may still be worked on, or paid for."""
         seen, parts = self.view, self._workspace.store.parts(self._id)
-        alive = any(part["state"] in (PartState.CREATED, PartState.RUNNING) for part in parts)
+        alive = any(
+            part["state"] in (PartState.CREATED, PartState.RUNNING)
+            or part["intent"] == Effect.CREATE  # its batch may be there; only the ticket finds it
+            for part in parts
+        )
         if not seen.state.ended or alive:
             raise InputError(
                 f"Job {self._id} is {seen.state.value}"
@@ -467,7 +477,9 @@ class Job:
         if seen.state is JobState.FAILED:
             cause = (seen.message or "nobody knows why").rstrip()
             cause += "" if cause.endswith((".", "!", "?", ")")) else "."
-            if "same call again" not in cause:  # one way on is enough
+            if self._row()["cancel"]:
+                cause += f" Then stop it: bf.job('{self._id}').cancel()"
+            elif "same call again" not in cause:  # one way on is enough
                 cause += f" Then go on with it: bf.job('{self._id}').retry()"
             raise JobFailedError(
                 f"Job {self._id} ({seen.model}) stopped after {seen.done} of {seen.total} rows: {cause}"

@@ -19,14 +19,17 @@ from typing import Any
 
 import polars as pl
 
+from batchframe.frame.decode import outputs_file
 from batchframe.ledger.events import JobState
 from batchframe.ledger.workspace import Workspace, settle, storage
 from batchframe.notebook.display import in_notebook
 from batchframe.orchestration import follow as following
-from batchframe.orchestration.forgetting import changing
+from batchframe.orchestration.driver import results_folder
+from batchframe.orchestration.forgetting import changing, forget_files
 from batchframe.orchestration.job import Job
 from batchframe.orchestration.mend import mend
 from batchframe.orchestration.plan import FRAME_FILE, Frame, Request, Staged, job_id, ledger_rows
+from batchframe.orchestration.steps import PartState
 
 OWN_FRAME_SECONDS = 30 * 86_400
 """A handle's copy of its frame older than this belongs to a process that is gone."""
@@ -65,34 +68,58 @@ def launch(workspace: Workspace, request: Request, staged: Staged, *, again: boo
 def _made(workspace: Workspace, request: Request, staged: Staged, run: int) -> bool:
     job, parts = ledger_rows(staged, request, run)
     folder = workspace.job_folder(job["id"])
+    forget_files(workspace)  # a killed forget() may have left the answers of this very request
     # two processes with the same request at the same instant: one makes the job, one finds it
     with storage(folder), changing(workspace):
         if workspace.store.job(job["id"]) is not None:
             return False
         if folder.exists():  # a launch died between its two steps, or the ledger was lost
-            _adopt(folder, staged.folder)
+            parts = _adopt(folder, staged.folder, parts)
         staged.folder.rename(folder)
         settle(folder)
         return workspace.store.add_job(job, parts)
 
 
-def _adopt(orphan: Path, staged: Path) -> None:
+def _adopt(orphan: Path, staged: Path, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Take over the answers of a job's folder that no ledger names; keep the rest of it aside.
 
-    The folder's name is made of the request, so its journals answer this very request.
+    The folder's name is made of the request, so its answers are this very request's.
+
+    Returns:
+        The parts' ledger rows; one whose result files had all come begins there.
     """
     journals = sorted(orphan.glob("*.journal.jsonl"))
-    if not journals and not list(orphan.glob("*.outputs.parquet")):
+    decoded = sorted(orphan.glob("*.outputs.parquet"))
+    results = [folder for folder in sorted(orphan.glob("part-*.results")) if any(folder.iterdir())]
+    if not journals and not decoded and not results:
         shutil.rmtree(orphan)
-        return
+        return parts
     for journal in journals:
         shutil.copy2(journal, staged / journal.name)
+    for folder in results:
+        shutil.copytree(folder, staged / folder.name)
     aside = orphan.with_name(f"{orphan.name}.orphan-{secrets.token_hex(4)}")
     orphan.rename(aside)
+    rows = [_taken_over(part, staged, {file.name for file in decoded}) for part in parts]
+    open_ = sum(part["state"] == PartState.PLANNED for part in rows)
     sys.stderr.write(
         f"batchframe: the ledger knows nothing of {orphan.name}, whose folder is there: its "
-        f"answers are taken over, and the folder is kept as {aside.name}\n"
+        f"answers are taken over, and the folder is kept as {aside.name}"
+        + (f"; what {open_} of {len(rows)} parts lack is asked anew\n" if open_ else "\n")
     )
+    return rows
+
+
+def _taken_over(part: dict[str, Any], staged: Path, decoded: set[str]) -> dict[str, Any]:
+    """Give a part's row as far as its files show that it had come."""
+    folder = staged / results_folder(part["number"])
+    # only a part that was decoded surely had all its files
+    if outputs_file(part["number"]) not in decoded or not folder.exists():
+        return part
+    files = [file.relative_to(staged).as_posix() for file in sorted(folder.iterdir())]
+    for file in folder.iterdir():
+        settle(file)
+    return {**part, "state": PartState.FETCHED.value, "files": files}
 
 
 def _mended(workspace: Workspace, request: Request, staged: Staged, row: dict[str, object]) -> bool:
@@ -123,7 +150,8 @@ def _mended(workspace: Workspace, request: Request, staged: Staged, row: dict[st
 def _retype(workspace: Workspace, request: Request, row: Mapping[str, Any]) -> None:
     """Keep this call's response model: it asks the same, and may read the answers differently."""
     wanted = json.loads(json.dumps(request.settings.get("response_schema")))
-    if wanted != row["settings"].get("response_schema"):
+    # a call that sends the schema itself, without the class, takes nothing away from others
+    if wanted is not None and wanted != row["settings"].get("response_schema"):
         settings = {**row["settings"], "response_schema": wanted}
         workspace.store.update_job(row["id"], settings=settings)
 
@@ -184,4 +212,6 @@ def _attach(workspace: Workspace, request: Request, row: dict[str, object], fram
     )
     _tell(note)
     prefix = str(request.settings["prefix"])
-    return Job(workspace, identity, frame=frame, prefix=prefix, note=note)
+    job = Job(workspace, identity, frame=frame, prefix=prefix, note=note)
+    job.recount()
+    return job

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from batchframe.errors import StorageError
 from batchframe.frame.parts import UNSENT, part_file
@@ -87,8 +86,8 @@ def _take(source: Path, target: Path) -> None:
 
 def _has_footer(path: Path) -> bool:
     try:
-        pq.read_metadata(path)
-    except (OSError, ValueError):  # pyarrow's own errors are ValueErrors
+        pl.read_parquet_schema(path)
+    except (OSError, pl.exceptions.PolarsError):
         return False
     return True
 

@@ -41,7 +41,10 @@ def view(
         note: A line about how this process came to the job.
     """
     state = JobState(job["state"])
-    done, failed = _count(job, parts, "done"), _count(job, parts, "failed")
+    if state in (JobState.COMPLETED, JobState.CANCELLED):  # counted once more, exactly
+        done, failed = job["done"], job["failed"]
+    else:
+        done, failed = _count(job, parts, "done"), _count(job, parts, "failed")
     left = job["total"] - done
     cost, price = _cost(parts)
     return JobView(
@@ -88,12 +91,12 @@ def _sum(parts: Iterable[Mapping[str, Any]], column: str) -> int | None:
 def _cost(parts: Sequence[Mapping[str, Any]]) -> tuple[Decimal | None, PriceKnown]:
     """Add up the parts' costs.
 
-    A part that may hold answers and has no cost is unknown, except for what a driver knows of it by
-    the minute: `known_cost`, what its priced answers cost.
+    A part that may hold answers and has no cost is unknown, except for `known_cost`: what those of its
+    answers cost whose price is known.
     """
     open_ = [part for part in parts if part["cost"] is None]
     known = [Decimal(part["cost"]) for part in parts if part["cost"] is not None]
-    known += [part["known_cost"] for part in open_ if part.get("known_cost")]
+    known += [Decimal(part["known_cost"]) for part in open_ if part.get("known_cost")]
     total = known[0] if known else Decimal(0)
     for more in known[1:]:
         total = EXACT.add(total, more)

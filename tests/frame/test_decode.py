@@ -17,6 +17,7 @@ from batchframe.dialects import openai
 from batchframe.dialects.dialect import Dialect
 from batchframe.frame import decode as room
 from batchframe.frame.decode import SCHEMA, Decoding, Reading, decode_part
+from batchframe.frame.judge import judged
 from batchframe.frame.parts import PartWriter, part_file
 from batchframe.frame.requests import SCHEMA as REQUESTS
 from batchframe.frame.schema import ResponseSchema
@@ -38,7 +39,6 @@ def how(**changes):
         "dialect": openai.DIALECT,
         "price": lambda r: None if r.usage.output is None else r.usage.output * Decimal("0.01"),
         "price_source": "a list",
-        "schema": None,
         "absent": ABSENT,
     }
     return Decoding(**{**plain, **changes})
@@ -275,9 +275,7 @@ def test_long_lines_are_not_held_all_at_once(tmp_path, monkeypatch):
     held = []
     monkeypatch.setattr(room, "CHUNK_BYTES", 1000)
     whole = room._frame
-    monkeypatch.setattr(
-        room, "_frame", lambda records, how: held.append(len(records)) or whole(records, how)
-    )
+    monkeypatch.setattr(room, "_frame", lambda records: held.append(len(records)) or whole(records))
     decoded(tmp_path, lines(*(answer(f"r{10 + i}", "x" * 400) for i in range(20))), count=20)
     assert max(held) <= 2
     assert sum(held) == 20
@@ -366,7 +364,9 @@ def test_answers_become_typed_where_they_fit(tmp_path):
         failure("r12"),
         answer("r13", None, choices=[{"message": {"tool_calls": [{"id": "1"}]}}]),
     )
-    found, _ = decoded(tmp_path, raw, count=5, how=how(schema=schema))
+    said, _ = decoded(tmp_path, raw, count=5)
+    assert "parsed" not in said.columns  # what the provider said is kept as it is
+    found = judged(said, schema)
     assert found["parsed"].to_list() == [{"label": "good"}, None, None, None, None]
     assert found.select("ok", "response", "error_code", "retryable").rows() == [
         (True, '{"label": "good"}', None, None),

@@ -283,6 +283,7 @@ def test_a_part_is_counted_for_the_ledger(tmp_path):
         "done": 3,
         "failed": 1,
         "cost": "1",
+        "known_cost": "1",
         "input_tokens": 20,
         "cached_tokens": None,
         "output_tokens": 2,

@@ -45,7 +45,7 @@ def decoded(folder, number, lines):
     results.write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in lines))
     out = folder / decode.outputs_file(number)
     absent = RowError("missing", "no line", retryable=True)
-    how = decode.Decoding(number, openai.DIALECT, lambda _: Decimal(1), "a list", None, absent)
+    how = decode.Decoding(number, openai.DIALECT, lambda _: Decimal(1), "a list", absent)
     decode.decode_part(folder / part_file(0), [results], out, how)
     return out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import orjson
 import pytest
 
 from batchframe.dialects import openai
@@ -17,6 +18,7 @@ from batchframe.immediate.outcome import (
 )
 from batchframe.immediate.transport import Response, TransportError
 
+SECRET = "sk-live-" + "a1b2c3d4" * 3
 EFFORT = Effort(2, 1.25, 1_800_000_000.0)
 
 
@@ -101,3 +103,11 @@ def test_every_fault_has_a_line_the_common_decoder_understands(kind: str) -> Non
 def test_a_cancelled_row_says_so() -> None:
     """Code `cancelled`, which a later run takes up again."""
     assert json.loads(cancelled("a", EFFORT).line)["error"]["code"] == "cancelled"
+
+
+@pytest.mark.parametrize("code", [None, 400, 422])
+def test_a_key_in_an_error_of_an_answer_that_looks_fine_is_taken_out(code) -> None:
+    """HTTP 200 with an error in its body."""
+    said = {"error": {"message": f"Incorrect API key provided: {SECRET}", "code": code}}
+    response = Response(200, {}, orjson.dumps(said))
+    assert SECRET.encode() not in from_response("r0", response, EFFORT).line

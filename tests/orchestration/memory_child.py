@@ -103,7 +103,7 @@ def decoded(folder: Path, rows: int, width: int, *, doubled: bool = False) -> No
     write_results(folder, rows, width, doubled=doubled)
     out = folder / decode.outputs_file(0)
     how = decode.Decoding(
-        0, openai.DIALECT, lambda _: Decimal(1), "a list", None, RowError("missing", "no line")
+        0, openai.DIALECT, lambda _: Decimal(1), "a list", RowError("missing", "no line")
     )
     decode.decode_part(folder / part_file(0), [folder / "results.jsonl"], out, how)
     outputs.part_totals(out)

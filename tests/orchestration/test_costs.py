@@ -82,7 +82,7 @@ def test_a_timeout_may_have_been_paid_for():
         job.wait()
     assert job.outputs()["error_code"].to_list() == ["timeout", None]
     assert job.outputs()["cost_usd"].to_list() == [None, D("0.000003")]
-    assert seen(job) == (None, "unknown", None)
+    assert seen(job) == (None, "partly", None)
 
 
 def test_an_answer_after_a_timeout_has_an_unknown_cost():
@@ -127,7 +127,7 @@ def test_a_row_missing_from_the_result_may_have_been_paid_for(tmp_path):
     with registered(Fake(tmp_path, lines=lambda lines: lines[:1])):
         job = frame("a", "b").batch.submit(model="fake/m", prompt="{text}", prices=FAKE).wait()
     assert job.outputs()["error_code"].to_list() == [None, "missing"]
-    assert seen(job) == (None, "unknown", None)
+    assert seen(job) == (None, "partly", None)
 
 
 def test_parts_whose_cost_is_known_are_said_beside_the_others(tmp_path):
@@ -233,7 +233,7 @@ def test_a_running_job_says_that_some_answers_have_no_price():
     assert views[-1].state == "running"
     assert 0 < views[-1].cost < D("0.00009")
     assert all(found.price != "known" for found in views if found.done)
-    assert seen(job) == (None, "unknown", None)
+    assert seen(job) == (None, "partly", None)
 
 
 def test_a_running_job_without_any_usage_has_an_unknown_cost():

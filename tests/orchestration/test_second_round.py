@@ -172,7 +172,7 @@ def test_codes_of_a_retry_are_checked():
 
 
 def test_a_batch_that_can_no_longer_be_cancelled_goes_on_to_its_end(tmp_path):
-    """A refused cancel is asked once and fails nothing; rows all answered are a completed job."""
+    """A refused cancel is asked ever more rarely and fails nothing; all rows answered: completed."""
     fake, asked = Fake(tmp_path / "cloud", polls=30), []
 
     def refuse(_ticket):
@@ -187,7 +187,28 @@ def test_a_batch_that_can_no_longer_be_cancelled_goes_on_to_its_end(tmp_path):
             pass
         assert job.cancel().wait().status == "completed"
         assert job.result()["response"].to_list() == DF["text"].to_list()
-    assert asked == [1]
+    assert 2 <= len(asked) <= 6  # of 30 polls: at the first, second, fourth, eighth ...
+
+
+def test_a_cancel_that_was_refused_at_first_is_granted_later(tmp_path):
+    """A batch under validation cannot be stopped yet."""
+    fake, asked = Fake(tmp_path / "cloud", polls=10**6), []
+    real = fake.cancel
+
+    def later(ticket):
+        asked.append(1)
+        if len(asked) < 3:
+            msg = "409: the batch is being validated; cancel later."
+            raise errors.ProviderError(msg)
+        real(ticket)
+
+    fake.cancel = later
+    with registered(fake):
+        job = DF.batch.submit(model="fake/m", prompt="{text}")
+        while job.view.phase != "running":
+            pass
+        assert job.cancel().wait(60).status == "cancelled"
+    assert len(asked) == 3
 
 
 def test_result_files_of_two_parts_may_have_one_name(tmp_path):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import polars as pl
 import pytest
-from pydantic import BaseModel, Field, field_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator
 
 import batchframe as bf
 from batchframe import errors
@@ -90,25 +90,120 @@ def test_a_retry_right_after_the_edit_goes_by_the_edited_model(cloud):
     assert len(cloud.batches()) == 2
 
 
-def test_the_same_model_is_not_read_twice(monkeypatch):
-    """A cell that is run again costs nothing; nor does a class that was only defined again."""
-    from batchframe.frame import decode
+def at_most(limit):
+    def check(value):
+        if len(value) > limit:
+            msg = "too long"
+            raise ValueError(msg)
+        return value
 
-    ask(upper()).result()
-    monkeypatch.setattr(decode, "decode_part", lambda *_: pytest.fail("decoded again"))
-    assert ask(upper()).result()["error"].null_count() == 2
-    assert bf.job(ask(upper()).id).result()["error"].null_count() == 2
+    return check
 
 
-def test_a_job_opened_without_the_class_shows_what_the_last_call_made_of_it():
-    """The ledger keeps the model of the last call."""
+def test_an_edited_helper_of_a_validator_counts_too():
+    """What a closure, a partial or a constant holds is in no schema; every reader judges anew."""
+
+    class Name(BaseModel):
+        name: Annotated[str, AfterValidator(at_most(100))]
+
+    assert ask(Name).result()["error"].null_count() == 2
+
+    class Name(BaseModel):
+        name: Annotated[str, AfterValidator(at_most(3))]
+
+    assert ask(Name).result()["error"].null_count() == 0
+
+
+def test_the_card_counts_as_the_reader_judges(cloud):
+    """After the edit, and back: in the view and in the list of jobs."""
+    ask(short()).result()
+    for model, failed in ((capped(), 2), (short(), 0)):
+        job = ask(model)
+        assert job.view.failed == failed
+        assert sum(group.count for group in job.view.errors) == failed
+        assert bf.jobs().filter(pl.col("id") == job.id)["failed"].item() == failed
+
+
+def test_answers_are_judged_without_the_raw_files(cloud):
+    """The decoded answers are enough, whatever became of the provider's files and batches."""
+    import shutil
+
+    job = ask(short())
+    job.result()
+    shutil.rmtree(cloud.folder)
+    for folder in bf.workspace().job_folder(job.id).glob("*.results"):
+        shutil.rmtree(folder)
+    found = ask(capped()).result()
+    assert found["response"].null_count() == 0
+    assert found["error"].str.starts_with("invalid_response").all()
+    assert ask(short()).result()["error"].null_count() == 2
+
+
+def test_readers_with_different_models_do_not_disturb_each_other():
+    """Each sees its own verdict, and nobody a row that is pending."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    models = [short(), capped(), upper()]
+    ask(models[0]).result()
+
+    def read(number):
+        return ask(models[number % 3]).result()["error"].to_list()
+
+    with ThreadPoolExecutor(6) as pool:
+        seen = {str(error) for errors_ in pool.map(read, range(24)) for error in errors_}
+    assert not any("pending" in error for error in seen)
+
+
+def test_a_job_that_cannot_go_on_gives_what_it_has_under_the_edited_model(tmp_path):
+    """Its first part was decoded before the class was edited to another type."""
+
+    class Plain(BaseModel):
+        name: str
+
+    def other():
+        class Plain(BaseModel):
+            x: str = Field(alias="name")
+
+        return Plain
+
+    closed = Fake(tmp_path / "c2", name="fake2", polls=0)
+    closed.upload = _no
+    with registered(closed):
+        options = {"model": pl.col("m"), "prompt": "{t}"}
+        with pytest.raises(errors.JobFailedError):
+            DF.batch.submit(**options, response_model=Plain).result()
+        job = DF.batch.submit(**options, response_model=other())
+        with pytest.raises(errors.JobFailedError):
+            job.wait()
+        assert job.outputs()["parsed"].struct["x"].to_list() == ["a long name", None]
+
+
+def test_the_schema_sent_by_hand_is_the_same_job_and_takes_no_type_away():
+    """`response_format=` and the class that makes it ask the same."""
+    from batchframe.frame.schema import response_format, response_schema
+
+    first = ask(short())
+    first.result()
+    by_hand = response_format(response_schema(short()))
+    same = DF.select("t").batch.submit(model="fake/x", prompt="{t}", response_format=by_hand)
+    assert same == first
+    assert first.result()["parsed"].struct["name"].to_list() == ["a long name"] * 2
+
+
+def test_a_job_opened_without_the_class_is_read_by_the_rules_of_the_last_call():
+    """The ledger keeps the model's rules; validators are code, and stay where the class is."""
     ask(short()).result()
     job = ask(louder())
     job.result()
     from batchframe.orchestration import follow
 
     follow.drop(bf.workspace(), job.id)  # as in another process
-    assert bf.job(job.id).result()["parsed"].struct["name"].to_list() == ["A LONG NAME!"] * 2
+    ask(capped())
+    follow.drop(bf.workspace(), job.id)
+    assert bf.job(job.id).result()["error"].str.starts_with("invalid_response").all()
+    ask(louder())
+    follow.drop(bf.workspace(), job.id)
+    assert bf.job(job.id).result()["parsed"].struct["name"].to_list() == ["a long name"] * 2
 
 
 def test_parts_decoded_by_two_models_are_read_again_by_the_last(tmp_path):
