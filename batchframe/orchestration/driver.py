@@ -43,10 +43,11 @@ from batchframe.ledger.journal import is_final
 from batchframe.ledger.workspace import Workspace, explain, settle
 from batchframe.model import Endpoint, ModelRef, Part, Phase, Progress, Reply, RowError, Ticket
 from batchframe.orchestration import background, steps
+from batchframe.orchestration.priced import rates_of
 from batchframe.orchestration.steps import Effect, Event, PartState
 from batchframe.orchestration.view import Speed, groups_to_json, view
 from batchframe.pricing.cost import pricer, row_cost
-from batchframe.pricing.rates import Rates, rates_for
+from batchframe.pricing.rates import Rates
 from batchframe.providers.base import BatchProvider, Lifecycle
 from batchframe.providers.registry import model_ref, provider
 from batchframe.redact import redact
@@ -388,7 +389,7 @@ class Driver:
             prices = self.memory.prices or job["settings"].get("prices")
             self._managed[ref.provider] = Managed(
                 found, self.folder, background.loop(), self.memory.retry, self.memory.concurrency,
-                lambda model: pricer(rates_for(model, batch=False, overrides=prices)),
+                lambda model: pricer(rates_of(model, batch=False, overrides=prices)),
             )  # fmt: skip
         return self._managed[ref.provider]
 
@@ -396,7 +397,7 @@ class Driver:
         ref = model_ref(part["model"])
         native = not isinstance(self._lifecycle(job, part), Managed)
         prices = self.memory.prices or job["settings"].get("prices")
-        return rates_for(ref, batch=native, overrides=prices)
+        return rates_of(ref, batch=native, overrides=prices)
 
     def _counts(self, job: Row, part: Row, progress: Progress) -> dict[str, Any]:  # noqa: ARG002 - one shape for all callers
         """Give a running part's columns; a cost where every answer so far has a known price."""

@@ -36,9 +36,9 @@ from batchframe.model import Limits, Mode, ModelRef
 from batchframe.notebook.hostile import clean
 from batchframe.orchestration.driver import Memory
 from batchframe.orchestration.forgetting import forget_files
+from batchframe.orchestration.priced import rates_of
 from batchframe.orchestration.steps import PartState
 from batchframe.pricing.estimate import Estimate, budget, combine, estimate, said
-from batchframe.pricing.rates import rates_for
 from batchframe.providers.base import BatchProvider
 from batchframe.providers.registry import answer_tokens, model_ref, provider
 
@@ -353,7 +353,7 @@ class Plan:
             batch=native,
             max_tokens=cap if isinstance(cap, int) else None,
             answer_tokens=answer_tokens(ref),
-            rates=rates_for(ref, batch=native, overrides=self.request.memory.prices),
+            rates=rates_of(ref, batch=native, overrides=self.request.memory.prices),
         )
 
     @property

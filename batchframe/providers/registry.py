@@ -12,7 +12,7 @@ from typing import Protocol, cast, runtime_checkable
 from batchframe.dialects import openai
 from batchframe.dialects.dialect import Dialect
 from batchframe.dialects.shown import shown
-from batchframe.errors import UnknownNameError, nearest
+from batchframe.errors import InputError, UnknownNameError, nearest
 from batchframe.model import Endpoint, ModelRef
 from batchframe.providers.base import BatchProvider, Provider
 
@@ -26,7 +26,11 @@ class Entry:
 
 
 KNOWN: dict[str, Entry] = {
+    "azure": Entry("batchframe.providers.azure", "Azure"),
+    "groq": Entry("batchframe.providers.groq", "Groq"),
     "local": Entry("batchframe.providers.local", "Local"),
+    "openai": Entry("batchframe.providers.openai", "OpenAI"),
+    "together": Entry("batchframe.providers.together", "Together"),
 }
 
 _MADE: dict[str, Provider] = {}
@@ -58,9 +62,21 @@ def provider(name: str) -> Provider:
     return _MADE[name]
 
 
-def register(made: Provider) -> None:
-    """Make a provider known under its name for this process, in place of any other of that name."""
-    _MADE[made.name] = made
+def register(provider: Provider) -> None:
+    """Make a provider known under its name for this process, in place of any other of that name.
+
+    Args:
+        provider: What `bf.OpenAI(...)`, `bf.OpenAICompatible(...)` and their like give.
+
+    Raises:
+        InputError: It is no provider.
+    """
+    if not isinstance(provider, Provider):
+        raise InputError(
+            f"register() takes a provider, such as bf.OpenAICompatible('vllm', 'http://...'); got "
+            f"{shown(provider)}."
+        )
+    _MADE[provider.name] = provider
 
 
 @contextmanager
@@ -118,6 +134,25 @@ class Capped(Protocol):
     def answer_tokens(self, model: str) -> int | None:
         """The most output tokens of such an answer; None: it has no such end, or nobody knows it."""
         ...
+
+
+@runtime_checkable
+class Listed(Protocol):
+    """A provider whose models are listed in price lists under other names than their own."""
+
+    def listed(self, model: str) -> tuple[ModelRef, bool]:
+        """Say under which name a model's price is listed, and whether a data zone's share comes on top."""
+        ...
+
+
+def listed(ref: ModelRef) -> tuple[ModelRef, bool]:
+    """Say under which name a model's price is listed, and whether it is a data zone's.
+
+    Args:
+        ref: The model as users name it.
+    """
+    found = provider(ref.provider)
+    return found.listed(ref.name) if isinstance(found, Listed) else (ref, False)
 
 
 def answer_tokens(ref: ModelRef) -> int | None:

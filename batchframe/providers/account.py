@@ -1,0 +1,101 @@
+"""What an account at a provider is: a key, an address, and how patient to be; read from the environment.
+
+Settings come from arguments or from the vendor's own environment variables, each time the provider is
+made; a key is a `SecretStr`, so that no repr, log or traceback shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from batchframe.errors import InputError, MissingCredentialsError
+from batchframe.model import Connection
+from batchframe.redact import redact
+
+POLL_SECONDS = 30.0
+"""How often a batch is asked for: it takes minutes to hours, and vendors advise 30 to 60 s."""
+
+
+class Account(BaseSettings):
+    """Settings that every provider with a key has; each provider's own class adds its variables' prefix.
+
+    Args:
+        api_key: The key.
+        base_url: Where the API begins.
+        poll_seconds: How often a batch is asked for.
+        timeout: Seconds that one answer of the control plane, or one immediate answer, may take.
+    """
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_ignore_empty=True)
+
+    api_key: SecretStr | None = None
+    base_url: str
+    poll_seconds: float = Field(POLL_SECONDS, gt=0)
+    timeout: float = Field(600.0, gt=0)
+
+    @classmethod
+    def made(cls, name: str, given: Mapping[str, Any]) -> Self:
+        """Read the settings; None stands for "not given".
+
+        Args:
+            name: The provider, for messages.
+            given: Arguments.
+
+        Raises:
+            InputError: An argument or variable is not what it must be.
+        """
+        try:
+            return cls(**{key: value for key, value in given.items() if value is not None})
+        except ValidationError as error:
+            told = "; ".join(
+                f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+            )
+            raise InputError(f"The settings of {name} were refused: {redact(told)}.") from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, and nothing else."""
+        return init_settings, env_settings
+
+
+def key_of(account: Account, name: str, variable: str) -> str:
+    """Give the key.
+
+    Args:
+        account: Where it may be.
+        name: The provider.
+        variable: The environment variable that holds it, for the message.
+
+    Raises:
+        MissingCredentialsError: There is none.
+    """
+    secret = account.api_key.get_secret_value().strip() if account.api_key else ""
+    if not secret:
+        raise MissingCredentialsError(
+            f"{name} needs an API key, and none was found. Type: export {variable}=... "
+            f"(in a notebook: %env {variable}=...), then make the call again in a new process."
+        )
+    return secret
+
+
+@contextmanager
+def connection(account: Account, headers: Mapping[str, str]) -> Iterator[Connection]:
+    """Give the way to the synchronous API."""
+    yield Connection(account.base_url, dict(headers), timeout=account.timeout)
+
+
+def bearer(account: Account, name: str, variable: str) -> dict[str, str]:
+    """Give the header that most vendors want (see `key_of`)."""
+    return {"authorization": f"Bearer {key_of(account, name, variable)}"}

@@ -1,0 +1,419 @@
+"""A provider's control plane over HTTP: a call, a file up, a file down; whatever goes wrong is an error of ours.
+
+Nothing here is sent twice unless that is harmless: a call marked `once` is repeated only where the
+other side surely did nothing (no connection came about, or it said 429).
+"""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from urllib.parse import urlsplit
+
+import orjson
+
+from batchframe.errors import (
+    AuthenticationError,
+    InputError,
+    ProviderError,
+    ProviderUnavailableError,
+    QueueFullError,
+    QuotaError,
+)
+from batchframe.redact import MASK, redact
+
+if TYPE_CHECKING:
+    import httpx2
+
+LOG = logging.getLogger(__name__)
+
+TRIES = 4
+"""How often a repeatable call is made before its failure is told."""
+
+LONGEST_PAUSE = 60.0
+"""Seconds: a `Retry-After` beyond it is told as a failure, and whoever drives the job comes back later."""
+
+_FIRST_PAUSE = 0.5
+_CONNECT_SECONDS = 15.0
+_MOST_WORDS = 500
+_LEAST_SECRET = 8  # characters: what is shorter is no key, and would be found in ordinary words
+_BLOCK = 1 << 20
+
+_AWAY = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+"""Statuses of a server, or of what stands before it, that may answer another time."""
+
+_TURNED_AWAY = frozenset({425, 429})
+"""Those of them that say that nothing was done."""
+
+QUOTA_CODES = frozenset(
+    {
+        "insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded", "organization_usage_limit_exceeded", "billing_not_active",
+        "billing_hard_limit_reached",
+    }
+)  # fmt: skip
+"""Codes that no waiting helps against (OpenAI's error code guide, 2026-11)."""
+
+FULL_CODE = "token_limit_exceeded"
+FULL_PHRASES = ("enqueued token limit", "enqueued tokens has surpassed")
+"""How OpenAI and Azure say that their queue is full (2026-11)."""
+
+
+class RefusedError(ProviderError):
+    """The provider understood and said no.
+
+    Args:
+        message: For people.
+        status: The HTTP status.
+        code: The provider's own word, if it has one.
+    """
+
+    def __init__(self, message: str, status: int, code: str | None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class NotThereError(RefusedError):
+    """There is no such batch or file."""
+
+
+class _AgainError(Exception):
+    """A failure that another try may mend; `pause` is what the other side asked for, in seconds."""
+
+    def __init__(
+        self,
+        error: ProviderUnavailableError,
+        *,
+        pause: float | None = None,
+        harmless: bool = False,
+    ) -> None:
+        super().__init__()
+        self.error, self.pause, self.harmless = error, pause, harmless
+
+
+@dataclass
+class Rest:
+    """One HTTP API.
+
+    Args:
+        name: The provider's name, for messages.
+        base_url: Where its paths begin.
+        headers: Gives the headers that hold the credentials, anew for each call: tokens age.
+        key_help: What to type when the credentials are refused.
+        timeout: Seconds that one answer may take; a file has that for each piece.
+    """
+
+    name: str
+    base_url: str
+    headers: Callable[[], Mapping[str, str]] = field(repr=False)
+    key_help: str = ""
+    timeout: float = 120.0
+    _clients: dict[int, httpx2.Client] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError(
+                f"The base_url of {self.name} is {redact(self.base_url)!r}, and must begin with "
+                "https:// (or http:// for a server of your own)."
+            )
+
+    def call(
+        self,
+        method: Literal["GET", "POST", "DELETE"],
+        path: str,
+        doing: str,
+        *,
+        json: Any = None,
+        params: Mapping[str, str | int] | None = None,
+        once: bool = False,
+    ) -> Any:
+        """Make a call and give the parsed answer; None when it has no body.
+
+        Args:
+            method: The HTTP method.
+            path: Below the base URL.
+            doing: What the call is for, as in "could not ...".
+            json: The body.
+            params: The query.
+            once: It must not happen twice.
+
+        Raises:
+            ProviderError: Or one of its kinds; for a call made `once`, ProviderUnavailableError says
+                that it may or may not have happened.
+        """
+        content = None if json is None else orjson.dumps(json)
+        kind = {} if json is None else {"content-type": "application/json"}
+
+        def send() -> Any:
+            # a kept connection may be dead, which would leave it open whether the call arrived
+            with self._sending(doing), self._fresh() if once else self._kept() as client:
+                answer = client.request(
+                    method, self._url(path), content=content, params=dict(params or {}),
+                    headers={**self.headers(), **kind},
+                )  # fmt: skip
+                return self._read(answer, doing)
+
+        return self._patiently(send, once=once)
+
+    def upload(
+        self, path: str, file: Path, doing: str, *, fields: Mapping[str, str], name: str
+    ) -> Any:
+        """Send a file as a form (multipart) and give the parsed answer.
+
+        Args:
+            path: Below the base URL.
+            file: Streamed from the disk.
+            doing: What the call is for.
+            fields: The form's other fields.
+            name: What the file is called there.
+        """
+
+        def send() -> Any:
+            with file.open("rb") as source, self._sending(doing), self._kept() as client:
+                form = {"file": (name, source, "application/jsonl")}
+                answer = client.request(
+                    "POST", self._url(path), data=dict(fields), files=form, headers=self.headers()
+                )
+                return self._read(answer, doing)
+
+        return self._patiently(send, once=False)
+
+    def put(self, url: str, file: Path, doing: str, *, headers: Mapping[str, str]) -> None:
+        """Send a file to an address that the provider gave and that is its own credential.
+
+        Args:
+            url: Absolute.
+            file: Streamed from the disk.
+            doing: What the call is for.
+            headers: Those that the address was signed with.
+        """
+
+        def send() -> None:
+            with file.open("rb") as source, self._sending(doing), self._fresh() as client:
+                size = str(file.stat().st_size)
+                sent = {**headers, "content-length": size}
+                self._read(client.request("PUT", url, content=source, headers=sent), doing)
+
+        self._patiently(send, once=False)
+
+    def download(
+        self, path: str, target: Path, doing: str, *, params: Mapping[str, str] | None = None
+    ) -> Path:
+        """Bring a file; it has its name only when it is whole, and what came before is not asked again.
+
+        Args:
+            path: Below the base URL, or an absolute address that needs no credentials.
+            target: The file to make; one that is there already is whole.
+            doing: What the call is for.
+            params: The query.
+        """
+        if target.exists():
+            return target
+        growing = target.with_name(target.name + ".tmp")
+        self._patiently(lambda: self._pull(path, growing, doing, params or {}), once=False)
+        growing.replace(target)
+        return target
+
+    def _pull(self, path: str, growing: Path, doing: str, params: Mapping[str, str]) -> None:
+        ours = not path.startswith(("http://", "https://"))
+        # packed bytes could not be gone on with
+        headers = {"accept-encoding": "identity", **(self.headers() if ours else {})}
+        with growing.open("ab") as out:
+            held = out.tell()
+            if held:
+                headers["range"] = f"bytes={held}-"
+            url = self._url(path) if ours else path
+            with (
+                self._sending(doing),
+                self._kept() as client,
+                client.stream("GET", url, params=dict(params), headers=headers) as answer,
+            ):
+                if answer.status_code == 416 and held:  # noqa: PLR2004 - range not satisfiable
+                    return  # it was whole, only its name was missing
+                if not answer.is_success:
+                    answer.read()
+                    self._read(answer, doing)
+                if not _continues(answer, held):
+                    out.truncate(0)
+                for block in answer.iter_raw(_BLOCK):
+                    _write(out, block)
+            out.flush()
+            os.fsync(out.fileno())
+
+    def _url(self, path: str) -> str:
+        return self.base_url.rstrip("/") + path
+
+    @contextmanager
+    def _kept(self) -> Iterator[httpx2.Client]:
+        """Give this process's client, whose connections stay open."""
+        pid = os.getpid()  # a forked child must not share its parent's connections
+        if pid not in self._clients:
+            self._clients[pid] = self._client()
+        yield self._clients[pid]
+
+    @contextmanager
+    def _fresh(self) -> Iterator[httpx2.Client]:
+        with self._client() as client:
+            yield client
+
+    def _client(self) -> httpx2.Client:
+        import httpx2  # noqa: PLC0415 - only who talks to a provider pays for it
+
+        from batchframe import __version__  # noqa: PLC0415 - it would be a circle
+
+        return httpx2.Client(
+            timeout=httpx2.Timeout(self.timeout, connect=_CONNECT_SECONDS),
+            # Cloudflare turns clients without a name away
+            headers={"user-agent": f"batchframe/{__version__}"},
+            # a server on this machine is not the proxy's business
+            trust_env=not _is_loopback(self.base_url),
+        )
+
+    @contextmanager
+    def _sending(self, doing: str) -> Iterator[None]:
+        """Tell what the library raises as errors of ours: its words quote addresses and headers."""
+        import httpx2  # noqa: PLC0415
+
+        try:
+            yield
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+            raise _AgainError(
+                self._away(doing, "no connection came about"), harmless=True
+            ) from error
+        except httpx2.TimeoutException as error:
+            raise _AgainError(self._away(doing, "no answer came in time")) from error
+        except httpx2.TransportError as error:
+            raise _AgainError(self._away(doing, "the connection was lost")) from error
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, UnicodeError, ValueError) as error:
+            if isinstance(error, ProviderError | OSError):
+                raise
+            raise ProviderError(
+                f"{self.name} could not {doing}: the request cannot be built; a header (a broken "
+                f"key?) or the base_url is malformed. {self.key_help}".rstrip()
+            ) from None
+
+    def _patiently(self, send: Callable[[], Any], *, once: bool) -> Any:
+        for attempt in range(1, TRIES + 1):
+            try:
+                return send()
+            except _AgainError as again:
+                too_long = (again.pause or 0) > LONGEST_PAUSE
+                if attempt == TRIES or too_long or (once and not again.harmless):
+                    raise again.error from again.__cause__
+                pause = again.pause
+                if pause is None:
+                    pause = _FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)  # noqa: S311
+                time.sleep(pause)
+        raise AssertionError  # the last try either returns or raises
+
+    def _read(self, answer: httpx2.Response, doing: str) -> Any:
+        """Give an answer's JSON, or raise what it means."""
+        status = answer.status_code
+        if answer.is_success:
+            if not answer.content:
+                return None
+            try:
+                return orjson.loads(answer.content)
+            except orjson.JSONDecodeError:
+                error = self._away(doing, "the answer is no JSON")
+                raise _AgainError(error) from None
+        said = _error_of(answer.content)
+        code, words = said.get("code"), self._hidden(said.get("message") or f"HTTP status {status}")
+        told = f"{self.name} could not {doing}: {words.rstrip('.')} (HTTP {status}{f', {code}' if code else ''})."
+        if is_full(code, words):
+            raise QueueFullError(told)
+        if code in QUOTA_CODES or status == 402:  # noqa: PLR2004 - payment required
+            raise QuotaError(f"{told} Add credit or raise the limit; what is paid is kept.")
+        if status in _AWAY or "html" in said:
+            pause = _retry_after(answer.headers)
+            error = self._away(doing, words, status)
+            raise _AgainError(error, pause=pause, harmless=status in _TURNED_AWAY)
+        if status in (401, 403) or code in ("invalid_api_key", "unauthorized"):
+            raise AuthenticationError(f"{told} {self.key_help}".rstrip())
+        kind = NotThereError if status == 404 else RefusedError  # noqa: PLR2004 - not found
+        raise kind(told, status, code)
+
+    def _away(self, doing: str, why: str, status: int | None = None) -> ProviderUnavailableError:
+        http = f" (HTTP {status})" if status else ""
+        return ProviderUnavailableError(
+            f"{self.name} could not {doing}: {why.rstrip('.')}{http}. What is paid is kept."
+        )
+
+    def _hidden(self, text: str) -> str:
+        """Take our own credentials out of the other side's words, whatever they look like."""
+        for value in self.headers().values():
+            secret = value.removeprefix("Bearer ")
+            if len(secret) >= _LEAST_SECRET:
+                text = text.replace(secret, MASK)
+        return redact(text[:_MOST_WORDS])
+
+
+def is_full(code: object, message: str) -> bool:
+    """Whether an error says that the queue is full.
+
+    >>> is_full("token_limit_exceeded", ""), is_full(None, "Enqueued token limit reached for m")
+    (True, True)
+    """
+    return code == FULL_CODE or any(phrase in message.lower() for phrase in FULL_PHRASES)
+
+
+def _error_of(content: bytes) -> dict[str, str]:
+    """Find code and message in a body that may be anything; `html` is there when it is a page."""
+    try:
+        body = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        page = content.lstrip()[:1] == b"<"
+        return {"html": "", "message": "it answered with a web page"} if page else {}
+    found: Any = body
+    while isinstance(found, dict) and isinstance(found.get("error"), dict | str) and found["error"]:
+        found = found["error"]
+    if isinstance(found, str):
+        return {"message": found}
+    if not isinstance(found, dict):
+        return {}
+    words = {
+        "code": found.get("code") or found.get("type"),
+        "message": found.get("message") or found.get("detail") or found.get("error"),
+    }
+    return {name: str(word)[:_MOST_WORDS] for name, word in words.items() if word}
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read how long to wait, in seconds, from any form of the header."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        text = headers.get(name, "").strip()
+        try:
+            pause = float(text) / unit
+        except ValueError:
+            continue
+        return pause if 0 <= pause < float("inf") else None
+    try:
+        when = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, when.timestamp() - time.time())
+
+
+def _continues(answer: httpx2.Response, held: int) -> bool:
+    """Whether a partial answer begins where what we hold ends."""
+    return answer.status_code == 206 and answer.headers.get("content-range", "").startswith(  # noqa: PLR2004
+        f"bytes {held}-"
+    )
+
+
+def _write(out: BinaryIO, block: bytes) -> None:
+    out.write(block)
+
+
+def _is_loopback(url: str) -> bool:
+    return (urlsplit(url).hostname or "") in ("127.0.0.1", "localhost", "::1")
