@@ -14,7 +14,9 @@ from batchframe import accessor as _accessor  # noqa: F401 - registers df.batch
 if TYPE_CHECKING:
     from batchframe import errors as errors
     from batchframe.api import compare as compare
+    from batchframe.api import decode as decode
     from batchframe.api import embed as embed
+    from batchframe.api import encode as encode
     from batchframe.api import job as job
     from batchframe.api import jobs as jobs
     from batchframe.api import plan as plan
@@ -30,22 +32,36 @@ if TYPE_CHECKING:
     from batchframe.ledger.workspace import workspace as workspace
     from batchframe.orchestration.job import Job as Job
     from batchframe.orchestration.plan import Plan as Plan
+    from batchframe.providers.azure import Azure as Azure
+    from batchframe.providers.compatible import OpenAICompatible as OpenAICompatible
+    from batchframe.providers.groq import Groq as Groq
+    from batchframe.providers.openai import OpenAI as OpenAI
+    from batchframe.providers.registry import register as register
+    from batchframe.providers.together import Together as Together
 
 __version__ = "0.1.0"
 
 _WHERE = {
+    "Azure": "batchframe.providers.azure",
     "BatchframeError": "batchframe.errors",
     "Comparison": "batchframe.evals.compare",
+    "Groq": "batchframe.providers.groq",
     "Job": "batchframe.orchestration.job",
+    "OpenAI": "batchframe.providers.openai",
+    "OpenAICompatible": "batchframe.providers.compatible",
     "Plan": "batchframe.orchestration.plan",
     "Retry": "batchframe.immediate.retry",
+    "Together": "batchframe.providers.together",
     "Workspace": "batchframe.ledger.workspace",
     "compare": "batchframe.api",
+    "decode": "batchframe.api",
     "embed": "batchframe.api",
+    "encode": "batchframe.api",
     "job": "batchframe.api",
     "jobs": "batchframe.api",
     "plan": "batchframe.api",
     "preview": "batchframe.api",
+    "register": "batchframe.providers.registry",
     "requests": "batchframe.api",
     "run": "batchframe.api",
     "submit": "batchframe.api",

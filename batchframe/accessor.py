@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from batchframe.api import Frame
     from batchframe.evals.compare import Comparison
     from batchframe.orchestration.job import Job
@@ -34,6 +36,12 @@ class Batch:
         from batchframe import api  # noqa: PLC0415
 
         return api.preview(self._frame, n, **options)
+
+    def encode(self, to: str | Path, **options: Any) -> list[Path]:
+        """Write the provider's batch files, nothing is sent: `batchframe.encode(df, to=..., ...)`."""
+        from batchframe import api  # noqa: PLC0415
+
+        return api.encode(self._frame, to=to, **options)
 
     def plan(self, **options: Any) -> Plan:
         """Say what `submit` would do, and cost: `batchframe.plan(df, ...)`."""

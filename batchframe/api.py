@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import polars as pl
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
 Text: TypeAlias = str | pl.Expr
+Asking: TypeAlias = Literal["chat", "responses", "moderations"]
 Messages: TypeAlias = Sequence[Mapping[str, Any]] | pl.Expr
 
 
@@ -51,6 +52,7 @@ def submit(
     messages: Messages | None = None,
     response_model: type[BaseModel] | None = None,
     extra_body: Mapping[str, Any] | None = None,
+    endpoint: Asking = "chat",
     mode: Mode = "batch",
     key: str | None = None,
     prefix: str = "",
@@ -80,6 +82,8 @@ def submit(
         response_model: A pydantic model: its JSON schema goes into the request, and the result has
             a typed `parsed` column.
         extra_body: Parameters that OpenAI's API does not know, sent as they are.
+        endpoint: "chat" for chat completions, "responses" for OpenAI's Responses API (parameters are
+            then that API's), "moderations" to have texts judged (`response` is the verdict as JSON).
         mode: "batch" uses the provider's batch API where it has one; "immediate" sends now.
         key: The column that identifies rows; None: their position.
         prefix: Put before the names of the columns that the result adds.
@@ -103,8 +107,8 @@ def submit(
     """
     request = _chat_request(
         frame, model=model, prompt=prompt, system=system, messages=messages,
-        response_model=response_model, extra_body=extra_body, parameters=parameters,
-        mode=mode, key=key, prefix=prefix, name=name, metadata=metadata, budget_usd=budget_usd,
+        response_model=response_model, extra_body=extra_body, endpoint=endpoint,
+        parameters=parameters, mode=mode, key=key, prefix=prefix, name=name, metadata=metadata, budget_usd=budget_usd,
         prices=prices, retry=retry, concurrency=concurrency,
     )  # fmt: skip
     return _plan(request, again=again).submit()
@@ -119,6 +123,7 @@ def plan(
     messages: Messages | None = None,
     response_model: type[BaseModel] | None = None,
     extra_body: Mapping[str, Any] | None = None,
+    endpoint: Asking = "chat",
     mode: Mode = "batch",
     key: str | None = None,
     prefix: str = "",
@@ -140,8 +145,8 @@ def plan(
     """
     request = _chat_request(
         frame, model=model, prompt=prompt, system=system, messages=messages,
-        response_model=response_model, extra_body=extra_body, parameters=parameters,
-        mode=mode, key=key, prefix=prefix, name=name, metadata=metadata, budget_usd=budget_usd,
+        response_model=response_model, extra_body=extra_body, endpoint=endpoint,
+        parameters=parameters, mode=mode, key=key, prefix=prefix, name=name, metadata=metadata, budget_usd=budget_usd,
         prices=prices, retry=retry, concurrency=concurrency,
     )  # fmt: skip
     return _plan(request, again=again)
@@ -220,6 +225,7 @@ def requests(
     messages: Messages | None = None,
     response_model: type[BaseModel] | None = None,
     extra_body: Mapping[str, Any] | None = None,
+    endpoint: Asking = "chat",
     key: str | None = None,
     **parameters: Any,
 ) -> pl.DataFrame:
@@ -238,7 +244,8 @@ def requests(
     arguments.again(beside.pop("again", False))
     request = _chat_request(
         frame, model=model, prompt=prompt, system=system, messages=messages,
-        response_model=response_model, extra_body=extra_body, parameters=parameters, key=key,
+        response_model=response_model, extra_body=extra_body, endpoint=endpoint,
+        parameters=parameters, key=key,
         **beside,
     )  # fmt: skip
     return pl.concat([pl.DataFrame(schema=SCHEMA), *chunks(frame, request.recipe)])
@@ -254,6 +261,7 @@ def preview(
     messages: Messages | None = None,
     response_model: type[BaseModel] | None = None,
     extra_body: Mapping[str, Any] | None = None,
+    endpoint: Asking = "chat",
     key: str | None = None,
     **parameters: Any,
 ) -> list[str]:
@@ -275,15 +283,105 @@ def preview(
     first = frame.head(arguments.rows(n, "n"))
     found = requests(
         first, model=model, prompt=prompt, system=system, messages=messages,
-        response_model=response_model, extra_body=extra_body, key=key, **parameters,
+        response_model=response_model, extra_body=extra_body, endpoint=endpoint, key=key,
+        **parameters,
     )  # fmt: skip
     sent = found.filter(pl.col("error").is_null())
     refs = {name: model_ref(name) for name in sent["model"].unique()}
-    words = {name: dialect_of(ref, Endpoint.CHAT) for name, ref in refs.items()}
+    asked = arguments.endpoint(endpoint)
+    words = {name: dialect_of(ref, asked) for name, ref in refs.items()}
     return [
-        encode_line(custom_id, body, refs[name].name, words[name], Endpoint.CHAT).decode()
+        encode_line(custom_id, body, refs[name].name, words[name], asked).decode()
         for custom_id, name, body in sent.select("custom_id", "model", "body").iter_rows()
     ]
+
+
+def encode(
+    frame: Frame,
+    *,
+    to: str | os.PathLike[str],
+    model: Text,
+    prompt: Text | None = None,
+    system: Text | None = None,
+    messages: Messages | None = None,
+    response_model: type[BaseModel] | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+    endpoint: Asking = "chat",
+    key: str | None = None,
+    **parameters: Any,
+) -> list[Path]:
+    """Write the provider's batch files, as `submit` would upload them; nothing is sent.
+
+    Args and errors are those of `submit`.
+
+    Args:
+        to: A folder, made where it is not there. Files of an earlier encode there are replaced.
+
+    Returns:
+        The files, one a part. Beside them stands `ids.parquet`, which says which row each line is:
+        `row` Int64, `custom_id`, `key`, `model`, `file` and `error` String (why a row is in no file).
+    """
+    from batchframe.orchestration import offline  # noqa: PLC0415
+
+    folder = offline.folder_of(to)
+    beside = {name: parameters.pop(name) for name in arguments.NAMES & parameters.keys()}
+    arguments.again(beside.pop("again", False))
+    request = _chat_request(
+        frame, model=model, prompt=prompt, system=system, messages=messages,
+        response_model=response_model, extra_body=extra_body, endpoint=endpoint,
+        parameters=parameters, key=key, **beside,
+    )  # fmt: skip
+    return offline.encode(_workspace(None), request, folder)
+
+
+def decode(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    model: str,
+    ids: str | os.PathLike[str] | None = None,
+    endpoint: Asking = "chat",
+    response_model: type[BaseModel] | None = None,
+    prices: Mapping[str, Mapping[str, Decimal | str | float]] | None = None,
+) -> pl.DataFrame:
+    """Read a provider's result files as a job would.
+
+    Args:
+        paths: Output and error files, in any order.
+        model: `provider/model`: whose words they are in, and what prices are taken.
+        ids: The `ids.parquet` that `encode` wrote: every row of it comes out, as an answer or as an
+            error. None: rows are counted as their ids first appear in the files.
+        endpoint: What the requests were for.
+        response_model: Adds `parsed`; what does not fit is a row error.
+        prices: Prices by hand, as for `submit`.
+
+    Returns:
+        One row a request, with the columns of `Job.outputs()`.
+
+    Raises:
+        InputError: The call is at fault.
+        FileError: A file is not there, or is not what it should be.
+    """
+    from batchframe.orchestration import offline  # noqa: PLC0415
+    from batchframe.providers.registry import model_ref  # noqa: PLC0415
+
+    if not isinstance(model, str):
+        raise InputError(f"model= must be 'provider/model', not {shown(model)}.")
+    schema = None
+    if response_model is not None:
+        from batchframe.frame.schema import response_schema  # noqa: PLC0415
+
+        schema = response_schema(response_model)
+    several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not several:
+        raise InputError("decode() needs at least one result file.")
+    return offline.decode(
+        [Path(path).expanduser() for path in several],
+        model_ref(model),
+        ids=None if ids is None else Path(ids).expanduser(),
+        endpoint=arguments.endpoint(endpoint),
+        schema=schema,
+        prices=arguments.prices(prices),
+    )
 
 
 def compare(
@@ -405,36 +503,46 @@ def _chat_request(
     messages: Messages | None,
     response_model: type[BaseModel] | None,
     extra_body: Mapping[str, Any] | None,
+    endpoint: Any,
     parameters: Mapping[str, Any],
     **rest: Any,
 ) -> Request:
-    from batchframe.frame.prompt import chat_shape  # noqa: PLC0415
+    from batchframe.frame.prompt import chat_shape, moderation_shape  # noqa: PLC0415
 
     columns = _schema_of(frame)
-    schema = None
-    body = dict(parameters)
-    if response_model is not None:
-        from batchframe.frame.schema import response_format, response_schema  # noqa: PLC0415
-
-        if "response_format" in parameters:
-            raise InputError(
-                "response_model= writes response_format itself; give only one of them."
-            )
-        schema = response_schema(response_model)
-        body["response_format"] = response_format(schema)
-    given, extra = _checked(body, extra_body, Endpoint.CHAT)
-    shape = chat_shape(
-        columns,
-        prompt=prompt,
-        system=system,
-        messages=messages,
-        parameters=given,
-        extra_body=extra,
-    )
+    asked = arguments.endpoint(endpoint)
+    body, schema = _with_schema(parameters, response_model, asked)
+    given, extra = _checked(body, extra_body, asked)
+    if asked is Endpoint.MODERATIONS:
+        arguments.alone(asked, system=system, messages=messages, extra_body=extra_body)
+        shape = moderation_shape(columns, prompt)
+    else:
+        shape = chat_shape(
+            columns, prompt=prompt, system=system, messages=messages, parameters=given,
+            extra_body=extra, endpoint=asked,
+        )  # fmt: skip
     name = arguments.name(rest.pop("name", None), _name(prompt, messages))
     return _request(
         frame, shape, model=model, schema=schema, parameters=parameters, name=name, **rest
     )
+
+
+def _with_schema(
+    parameters: Mapping[str, Any], response_model: Any, endpoint: Endpoint
+) -> tuple[dict[str, Any], ResponseSchema | None]:
+    """Add what a response model asks for to the parameters."""
+    if response_model is None:
+        return dict(parameters), None
+    from batchframe.dialects import responses  # noqa: PLC0415
+    from batchframe.frame.schema import response_format, response_schema  # noqa: PLC0415
+
+    arguments.answers(endpoint)
+    name = "text" if endpoint is Endpoint.RESPONSES else "response_format"
+    if name in parameters:
+        raise InputError(f"response_model= writes {name} itself; give only one of them.")
+    schema = response_schema(response_model)
+    wanted = response_format(schema)
+    return {**parameters, name: responses.text_format(wanted) if name == "text" else wanted}, schema
 
 
 def _request(

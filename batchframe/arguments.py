@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchframe.dialects.shown import shown
 from batchframe.errors import InputError, KeyColumnError, nearest
+from batchframe.model import Endpoint
 
 if TYPE_CHECKING:
     from batchframe.immediate.retry import Retry
@@ -18,6 +19,7 @@ NAMES = frozenset(
     {
         "model", "prompt", "system", "messages", "response_model", "extra_body", "mode", "key",
         "prefix", "name", "metadata", "budget_usd", "prices", "retry", "concurrency", "again",
+        "endpoint",
     }
 )  # fmt: skip
 """Our own argument names, as candidates for spelling hints."""
@@ -36,6 +38,40 @@ def known_columns(columns: Collection[str]) -> str:
     rest = len(columns) - _COLUMNS
     listed = ", ".join(map(repr, list(columns)[:_COLUMNS])) or "none"
     return f"{listed} and {rest:,} more" if rest > 0 else listed
+
+
+ENDPOINTS = {
+    "chat": Endpoint.CHAT,
+    "responses": Endpoint.RESPONSES,
+    "moderations": Endpoint.MODERATIONS,
+}
+"""What `endpoint=` may say; `embed()` has its own."""
+
+
+def endpoint(given: Any) -> Endpoint:
+    """Check what kind of request is asked for."""
+    found = ENDPOINTS.get(given) if isinstance(given, str) else None
+    if found is None:
+        raise InputError(
+            f"endpoint={shown(given)}: it is {', '.join(map(repr, ENDPOINTS))}."
+            f"{nearest(str(given), ENDPOINTS)} For vectors: df.batch.embed(...)."
+        )
+    return found
+
+
+def alone(endpoint: Endpoint, **others: Any) -> None:
+    """Refuse arguments that a moderation has no place for."""
+    for name, value in others.items():
+        if value is not None:
+            raise InputError(
+                f"{endpoint.value} judges the text of prompt= alone; leave {name}= out."
+            )
+
+
+def answers(endpoint: Endpoint) -> None:
+    """Refuse a response model where no model writes an answer."""
+    if endpoint is Endpoint.MODERATIONS:
+        raise InputError("A moderation's verdict has a form of its own; leave response_model= out.")
 
 
 def mode(given: Any) -> Mode:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import batchframe as bf
-from batchframe.commands import grammar
+from batchframe.commands import grammar, translating
 from batchframe.commands.asking import refuse_out, request
 from batchframe.commands.printing import (
     CELL,
@@ -409,6 +409,8 @@ COMMANDS = (
     grammar.Command("retry", _retry, (grammar.job_id,)),
     grammar.Command("cancel", _cancel, (grammar.job_id,)),
     grammar.Command("forget", _forget, (grammar.job_id,)),
+    grammar.Command("encode", translating.encode, (translating.encode_words,), makes=True),
+    grammar.Command("decode", translating.decode, (translating.decode_words,), makes=True),
     grammar.Command("models", _models),
     grammar.Command("local list", _local_list),
     grammar.Command("local pull", _local_pull, (grammar.model_name,)),

@@ -1,18 +1,19 @@
 """The OpenAI body and the OpenAI batch line: the words in which every other dialect is explained.
 
-A request is a body for `/v1/chat/completions` or `/v1/embeddings`; a result is one line of a batch
-output file. Names and shapes follow OpenAI's API reference as of 2026-11.
+A request is a body for one of the `Endpoint`s; a result is one line of a batch output file. Names and shapes follow OpenAI's API reference as of 2026-11.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import math
 import struct
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from batchframe.dialects import responses
 from batchframe.dialects.dialect import Dialect
 from batchframe.model import Endpoint, Json, Reply, RowError, Usage
 from batchframe.redact import redact
@@ -91,6 +92,10 @@ def decode(line: Mapping[str, Any]) -> Reply:
         return Reply(error=error, body=body or None, **facts)
     if isinstance(body.get("data"), list):
         return _embedding(body, facts)
+    if isinstance(body.get("output"), list):
+        return _response(body, facts)
+    if isinstance(body.get("results"), list):
+        return _moderation(body, facts)
     return _chat(body, facts)
 
 
@@ -150,6 +155,30 @@ def _chat(body: Mapping[str, Any], facts: Mapping[str, Any]) -> Reply:
         body=body, error=error, text=text, finish_reason=finish,
         model=_word(body.get("model")), **facts,
     )  # fmt: skip
+
+
+def _response(body: Mapping[str, Any], facts: Mapping[str, Any]) -> Reply:
+    """Read an answer of `/v1/responses`."""
+    text, refusal, finish = responses.said(body)
+    error = None
+    if text is None and refusal:
+        error = RowError("refusal", refusal)
+    elif text is None and finish != "tool_calls":
+        error = RowError("empty_answer", f"the answer holds no text (finish_reason: {finish})")
+    return Reply(
+        body=body, error=error, text=text, finish_reason=finish,
+        model=_word(body.get("model")), **facts,
+    )  # fmt: skip
+
+
+def _moderation(body: Mapping[str, Any], facts: Mapping[str, Any]) -> Reply:
+    """Read an answer of `/v1/moderations`: the verdict as JSON text; it costs nothing and counts nothing."""
+    verdict = body["results"][0] if body["results"] else None
+    error = None
+    if not isinstance(verdict, dict):
+        error = RowError("invalid_body", "the answer holds no verdict", retryable=True)
+    text = None if error else json.dumps(verdict, ensure_ascii=False)
+    return Reply(body=body, error=error, text=text, model=_word(body.get("model")), **facts)
 
 
 def _content(raw: object) -> str | None:
@@ -234,11 +263,13 @@ def usage(raw: object) -> Usage:
     9
     """
     found = _mapping(raw)
-    inside = _mapping(found.get("prompt_tokens_details"))
-    outside = _mapping(found.get("completion_tokens_details"))
+    # the Responses API has its own names
+    ins, outs = ("prompt", "completion") if "prompt_tokens" in found else ("input", "output")
+    inside = _mapping(found.get(f"{ins}_tokens_details"))
+    outside = _mapping(found.get(f"{outs}_tokens_details"))
     return Usage(
-        input=_count(found.get("prompt_tokens")),
-        output=_count(found.get("completion_tokens")),
+        input=_count(found.get(f"{ins}_tokens")),
+        output=_count(found.get(f"{outs}_tokens")),
         cached=_count(inside.get("cached_tokens")),
         reasoning=_count(outside.get("reasoning_tokens")),
         cache_write=_count(inside.get("cache_write_tokens")),

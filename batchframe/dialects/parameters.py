@@ -114,6 +114,30 @@ RULES: Mapping[Endpoint, Mapping[str, Rule]] = {
         "verbosity": _TEXT,
         "web_search_options": _OBJECT,
     },
+    Endpoint.RESPONSES: {
+        "include": _LIST,
+        "instructions": _TEXT,
+        "max_output_tokens": _COUNT,
+        "max_tool_calls": _COUNT,
+        "metadata": _OBJECT,
+        "parallel_tool_calls": _FLAG,
+        "previous_response_id": _TEXT,
+        "prompt_cache_key": _TEXT,
+        "prompt_cache_retention": _TEXT,
+        "reasoning": _OBJECT,
+        "safety_identifier": _TEXT,
+        "service_tier": _TEXT,
+        "store": _FLAG,
+        "temperature": Rule(("number",), 0, 2),
+        "text": _OBJECT,
+        "tool_choice": Rule(("text", "object")),
+        "tools": _LIST,
+        "top_logprobs": Rule(("whole number",), 0, 20),
+        "top_p": Rule(("number",), 0, 1),
+        "truncation": _TEXT,
+        "user": _TEXT,
+    },
+    Endpoint.MODERATIONS: {},
     Endpoint.EMBEDDINGS: {"dimensions": _COUNT, "encoding_format": _TEXT, "user": _TEXT},
 }
 """Body parameters beside `model`, `messages` and `input`, by endpoint."""
@@ -123,6 +147,8 @@ REFUSED = {
     "stream_options": "a batch has no one to stream to; leave it out",
     "functions": "it is OpenAI's old name; use tools=[...]",
     "function_call": "it is OpenAI's old name; use tool_choice=...",
+    "background": "a batch is in the background by itself; leave it out",
+    "conversation": "rows of a batch are answered in any order; leave it out",
 }
 """Parameters the API knows and a batch cannot use, and what to do instead."""
 

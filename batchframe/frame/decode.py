@@ -175,6 +175,20 @@ def _line(raw: bytes) -> Mapping[str, Any] | None:
     return line if named else None
 
 
+def ids_in(path: Path, dialect: Dialect) -> Iterator[str]:
+    """Give the ids of a result file's lines as they come; lines that cannot be read are passed over.
+
+    Args:
+        path: The file.
+        dialect: Its words.
+    """
+    with path.open("rb") as file:
+        for raw in file:
+            line = _line(raw)
+            if line is not None:
+                yield dialect.decode(line).custom_id
+
+
 def _lenient(raw: bytes) -> Any:
     """Read what only Python's JSON allows: such a line is paid for all the same.
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 import orjson
 import polars as pl
 
+from batchframe.dialects import responses
 from batchframe.dialects.parameters import RULES, Rule
 from batchframe.dialects.shown import shown
 from batchframe.errors import ColumnError, InputError, nearest
@@ -282,8 +283,9 @@ def chat_shape(
     messages: Sequence[Mapping[str, Any]] | pl.Expr | None,
     parameters: Mapping[str, Any],
     extra_body: Mapping[str, Any] | None = None,
+    endpoint: Endpoint = Endpoint.CHAT,
 ) -> Shape:
-    """Write the chat body of a job.
+    """Write the body of a job that asks: a chat completion's, or a response's.
 
     Args:
         schema: The frame's columns and types.
@@ -293,6 +295,7 @@ def chat_shape(
             templates, or an expression of List(Struct{role, content}).
         parameters: Body parameters; a `pl.Expr` gives one value a row, a null leaves it out there.
         extra_body: Parameters that go beside them as they are, held to no rule.
+        endpoint: Chat completions or responses; what is written in a chat's words becomes the other's.
 
     Raises:
         InputError: Neither or both of `prompt` and `messages`, or a message without a role.
@@ -315,12 +318,32 @@ def chat_shape(
     else:
         turns += _messages(build, messages)
     # messages first: a parameter that is left out takes the comma before it along
+    turned = (
+        {"input": responses.items(turns)} if endpoint is Endpoint.RESPONSES else {"messages": turns}
+    )
     body: Json = {
-        "messages": turns,
-        **_parameters(build, parameters, RULES[Endpoint.CHAT]),
+        **turned,
+        **_parameters(build, parameters, RULES[endpoint]),
         **_parameters(build, extra_body or {}, {}),
     }
-    return Shape(Endpoint.CHAT, body, tuple(build.holes))
+    return Shape(endpoint, body, tuple(build.holes))
+
+
+def moderation_shape(schema: Mapping[str, pl.DataType], prompt: Text | None) -> Shape:
+    """Write the moderation body of a job: the text alone.
+
+    Args:
+        schema: The frame's columns and types.
+        prompt: What is to be judged.
+
+    Raises:
+        InputError: There is none.
+    """
+    if prompt is None:
+        raise InputError('A moderation needs prompt=, for example prompt="{text}".')
+    build = Builder(schema)
+    body: Json = {"input": _question(build, prompt)}
+    return Shape(Endpoint.MODERATIONS, body, tuple(build.holes))
 
 
 def embedding_shape(

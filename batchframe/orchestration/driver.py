@@ -186,7 +186,9 @@ class Driver:
                 await self._save_job(message=_words(error))
                 await self._publish()
             except Exception as second:  # noqa: BLE001 - the first failure is the cause
-                LOG.warning("%s: %s; and %s", self.job_id, _words(error), _words(second))
+                # a process that ends has no threads left to save anything with; the ledger stands
+                level = logging.DEBUG if "shutdown" in str(second) else logging.WARNING
+                LOG.log(level, "%s: %s; and %s", self.job_id, _words(error), _words(second))
             raise
 
     async def _drive(self, number: int) -> None:

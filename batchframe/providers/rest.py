@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from urllib.parse import urlsplit
@@ -269,12 +270,10 @@ class Rest:
     def _client(self) -> httpx2.Client:
         import httpx2  # noqa: PLC0415 - only who talks to a provider pays for it
 
-        from batchframe import __version__  # noqa: PLC0415 - it would be a circle
-
         return httpx2.Client(
             timeout=httpx2.Timeout(self.timeout, connect=_CONNECT_SECONDS),
             # Cloudflare turns clients without a name away
-            headers={"user-agent": f"batchframe/{__version__}"},
+            headers={"user-agent": f"batchframe/{version('batchframe')}"},
             # a server on this machine is not the proxy's business
             trust_env=not _is_loopback(self.base_url),
         )

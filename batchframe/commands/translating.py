@@ -1,0 +1,113 @@
+"""`encode` and `decode`: OpenAI's batch files into a provider's and back, with no job and nothing sent."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+import batchframe as bf
+from batchframe.commands.printing import put, say
+from batchframe.errors import FileError, InputError
+from batchframe.model import Endpoint
+from batchframe.orchestration import offline
+from batchframe.providers.registry import model_ref
+
+DONE, ROWS_FAILED = 0, 3
+
+ENDPOINTS: Mapping[str, Endpoint] = {
+    "chat": Endpoint.CHAT,
+    "responses": Endpoint.RESPONSES,
+    "embeddings": Endpoint.EMBEDDINGS,
+    "moderations": Endpoint.MODERATIONS,
+}
+
+
+def encode_words(parser: argparse.ArgumentParser) -> None:
+    """Put in what `encode` takes."""
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help="requests as an OpenAI batch file (.jsonl)")
+    add("--model", metavar="PROVIDER/MODEL", required=True, help="who shall be asked")
+    add(
+        "--out", type=Path, metavar="DIR", required=True, help="the folder for the provider's files"
+    )
+
+
+def decode_words(parser: argparse.ArgumentParser) -> None:
+    """Put in what `decode` takes."""
+    add = parser.add_argument
+    add("files", type=Path, metavar="FILE", nargs="+", help="the provider's output and error files")
+    add("--model", metavar="PROVIDER/MODEL", required=True, help="who was asked")
+    add("--ids", type=Path, metavar="FILE", help="the ids.parquet that encode wrote")
+    add("--endpoint", choices=tuple(ENDPOINTS), default="chat", help="what the requests were for")
+    add(
+        "--out",
+        metavar="FILE",
+        required=True,
+        help="results in OpenAI's form; - is standard output",
+    )
+    add("--force", action="store_true", help="replace the file if it is there")
+
+
+def encode(args: argparse.Namespace) -> int:
+    """Write a provider's batch files from requests in OpenAI's form; nothing is sent."""
+    files = offline.encode_lines(
+        bf.workspace(), args.file, model_ref(args.model), offline.folder_of(args.out)
+    )
+    for file in files:
+        put(sys.stdout, f"{file}\n")
+    ids = pl.read_parquet(args.out / offline.IDS)
+    refused = ids["error"].drop_nulls()
+    for error in refused.head(3):
+        say(error)
+    say(f"{ids.height - len(refused):,} requests in {len(files)} file(s), {len(refused):,} refused")
+    return ROWS_FAILED if len(refused) else DONE
+
+
+def decode(args: argparse.Namespace) -> int:
+    """Turn a provider's result files into results in OpenAI's form."""
+    target = None if args.out == "-" else Path(args.out)
+    if target is not None and target.exists() and not args.force:
+        raise InputError(f"{target} is there already. Type --force to replace it.")
+    found = offline.decode(
+        args.files,
+        model_ref(args.model),
+        ids=args.ids,
+        endpoint=ENDPOINTS[args.endpoint],
+        schema=None,
+        prices=None,
+    )
+    lines = offline.results(found, _names(args.ids))
+    if target is None:
+        for line in lines:
+            put(sys.stdout, line.decode() + "\n")
+    else:
+        _write(target, lines)
+    failed = int((~found["ok"]).sum())
+    say(f"{found.height:,} results, {failed:,} of them errors")
+    return ROWS_FAILED if failed else DONE
+
+
+def _names(ids: Path | None) -> dict[str, str]:
+    """Give the ids that the requests had before."""
+    if ids is None:
+        return {}
+    found = pl.read_parquet(ids)
+    if "key" not in found.columns:
+        return {}
+    return dict(found.drop_nulls("key").select("custom_id", "key").iter_rows())
+
+
+def _write(target: Path, lines: offline.Lines) -> None:
+    growing = target.with_name(target.name + ".tmp")
+    try:
+        with growing.open("wb") as out:
+            for line in lines:
+                out.write(line + b"\n")
+        growing.replace(target)
+    except OSError as error:
+        growing.unlink(missing_ok=True)
+        raise FileError(f"{target} cannot be written: {error.strerror or error}.") from error
