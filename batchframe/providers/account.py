@@ -84,8 +84,8 @@ def key_of(account: Account, name: str, variable: str) -> str:
     secret = account.api_key.get_secret_value().strip() if account.api_key else ""
     if not secret:
         raise MissingCredentialsError(
-            f"{name} needs an API key, and none was found. Type: export {variable}=... "
-            f"(in a notebook: %env {variable}=...), then make the call again in a new process."
+            f"{name} needs an API key, and {variable} is not set; in a notebook %env {variable}=... "
+            f"does it without a restart. Type: export {variable}=..."
         )
     return secret
 

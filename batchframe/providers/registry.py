@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,21 +20,27 @@ from batchframe.providers.base import BatchProvider, Provider
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row of the registry: where the provider's class is."""
+    """A row of the registry: where the provider is made, and which variables it reads."""
 
     module: str
     factory: str
+    variables: tuple[str, ...] = ()
+    """Beginnings of the environment variables that its settings come from."""
 
 
 KNOWN: dict[str, Entry] = {
-    "azure": Entry("batchframe.providers.azure", "Azure"),
-    "groq": Entry("batchframe.providers.groq", "Groq"),
+    "azure": Entry("batchframe.providers.azure", "Azure", ("AZURE_OPENAI_", "OPENAI_API_VERSION")),
+    "groq": Entry("batchframe.providers.groq", "Groq", ("GROQ_",)),
     "local": Entry("batchframe.providers.local", "Local"),
-    "openai": Entry("batchframe.providers.openai", "OpenAI"),
-    "together": Entry("batchframe.providers.together", "Together"),
+    "openai": Entry("batchframe.providers.openai", "OpenAI", ("OPENAI_",)),
+    "together": Entry("batchframe.providers.together", "Together", ("TOGETHER_",)),
 }
 
 _MADE: dict[str, Provider] = {}
+"""Providers that were registered, or made from the environment."""
+
+_READ: dict[str, tuple[tuple[str, str], ...]] = {}
+"""Provider made from the environment -> the variables that it saw."""
 
 
 def names() -> list[str]:
@@ -42,7 +49,7 @@ def names() -> list[str]:
 
 
 def provider(name: str) -> Provider:
-    """Give a provider, made once per process.
+    """Give a provider, made once per process; made anew when its environment variables have changed.
 
     Args:
         name: The word before the slash.
@@ -50,16 +57,25 @@ def provider(name: str) -> Provider:
     Raises:
         UnknownNameError: Nobody knows it.
     """
-    if name not in _MADE:
-        entry = KNOWN.get(name)
+    entry = KNOWN.get(name)
+    seen = _variables(entry) if entry else ()
+    if name not in _MADE or _READ.get(name, seen) != seen:
         if entry is None:
             raise UnknownNameError(
                 f"No provider '{name}'.{nearest(name, names())} Providers: {', '.join(names())}."
             )
         factory = getattr(importlib.import_module(entry.module), entry.factory)
-        # another thread may have been faster, or a test may have put its own in place
-        return _MADE.setdefault(name, cast("Callable[[], Provider]", factory)())
+        made = cast("Callable[[], Provider]", factory)()
+        if name not in _MADE or name in _READ:  # a test may have put its own in place meanwhile
+            _MADE[name], _READ[name] = made, seen
     return _MADE[name]
+
+
+def _variables(entry: Entry) -> tuple[tuple[str, str], ...]:
+    """Give the environment variables that a provider reads, as they are now."""
+    if not entry.variables:
+        return ()
+    return tuple(sorted(item for item in os.environ.items() if item[0].startswith(entry.variables)))
 
 
 def register(provider: Provider) -> None:
@@ -77,12 +93,13 @@ def register(provider: Provider) -> None:
             f"{shown(provider)}."
         )
     _MADE[provider.name] = provider
+    _READ.pop(provider.name, None)
 
 
 @contextmanager
 def registered(made: Provider) -> Iterator[Provider]:
     """Make a provider known for the length of a block: what tests want."""
-    before = _MADE.get(made.name)
+    before, read = _MADE.get(made.name), _READ.pop(made.name, None)
     _MADE[made.name] = made
     try:
         yield made
@@ -91,6 +108,8 @@ def registered(made: Provider) -> Iterator[Provider]:
             _MADE.pop(made.name, None)
         else:
             _MADE[made.name] = before
+            if read is not None:
+                _READ[made.name] = read
 
 
 def model_ref(text: str) -> ModelRef:

@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -121,6 +122,7 @@ class Rest:
     _clients: dict[int, httpx2.Client] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
+        weakref.finalize(self, _close, self._clients)
         parts = urlsplit(self.base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError(
@@ -408,6 +410,12 @@ def _continues(answer: httpx2.Response, held: int) -> bool:
     return answer.status_code == 206 and answer.headers.get("content-range", "").startswith(  # noqa: PLR2004
         f"bytes {held}-"
     )
+
+
+def _close(clients: Mapping[int, httpx2.Client]) -> None:
+    """Close this process's connections; those of a parent are not ours to close."""
+    if os.getpid() in clients:
+        clients[os.getpid()].close()
 
 
 def _write(out: BinaryIO, block: bytes) -> None:

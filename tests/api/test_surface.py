@@ -26,7 +26,7 @@ def test_all_names_are_sorted_and_importable():
 def test_every_verb_of_the_accessor_has_its_function_twin():
     """`df.batch.submit` and `bf.submit`, and nothing on one side only."""
     verbs = {name for name, _ in inspect.getmembers(Batch, inspect.isfunction) if name[0] != "_"}
-    assert verbs == {"requests", "preview", "plan", "submit", "run", "embed", "compare"}
+    assert verbs == {"requests", "preview", "plan", "submit", "run", "embed", "compare", "encode"}
     for verb in verbs:
         assert callable(getattr(bf, verb))
         assert getattr(api, verb).__doc__

@@ -21,6 +21,7 @@ from docmodel import answer
 import batchframe as bf
 from batchframe.ledger import workspace as workspaces
 from batchframe.orchestration import follow as following
+from batchframe.providers import registry
 from batchframe.testing import Echo, registered
 
 NOT_RUN_AT_MOST = 6
@@ -38,6 +39,10 @@ def _as_a_reader(monkeypatch, tmp_path):
     monkeypatch.chdir(docpages.ROOT)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(workspaces, "_STACK", [])  # a page may choose a workspace of its own
+    monkeypatch.setattr(registry, "_MADE", {**registry._MADE})  # or register a provider
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.usefixtures("_as_a_reader")
