@@ -6,15 +6,15 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 import batchframe as bf
 from batchframe.commands.printing import put, say
 from batchframe.errors import FileError, InputError
 from batchframe.model import Endpoint
-from batchframe.orchestration import offline
-from batchframe.providers.registry import model_ref
+
+if TYPE_CHECKING:
+    from batchframe.orchestration.offline import Lines
 
 DONE, ROWS_FAILED = 0, 3
 
@@ -54,6 +54,11 @@ def decode_words(parser: argparse.ArgumentParser) -> None:
 
 def encode(args: argparse.Namespace) -> int:
     """Write a provider's batch files from requests in OpenAI's form; nothing is sent."""
+    import polars as pl  # noqa: PLC0415 - `--help` needs none of this
+
+    from batchframe.orchestration import offline  # noqa: PLC0415
+    from batchframe.providers.registry import model_ref  # noqa: PLC0415
+
     files = offline.encode_lines(
         bf.workspace(), args.file, model_ref(args.model), offline.folder_of(args.out)
     )
@@ -69,6 +74,9 @@ def encode(args: argparse.Namespace) -> int:
 
 def decode(args: argparse.Namespace) -> int:
     """Turn a provider's result files into results in OpenAI's form."""
+    from batchframe.orchestration import offline  # noqa: PLC0415 - `--help` needs none of this
+    from batchframe.providers.registry import model_ref  # noqa: PLC0415
+
     target = None if args.out == "-" else Path(args.out)
     if target is not None and target.exists() and not args.force:
         raise InputError(f"{target} is there already. Type --force to replace it.")
@@ -95,13 +103,15 @@ def _names(ids: Path | None) -> dict[str, str]:
     """Give the ids that the requests had before."""
     if ids is None:
         return {}
+    import polars as pl  # noqa: PLC0415
+
     found = pl.read_parquet(ids)
     if "key" not in found.columns:
         return {}
     return dict(found.drop_nulls("key").select("custom_id", "key").iter_rows())
 
 
-def _write(target: Path, lines: offline.Lines) -> None:
+def _write(target: Path, lines: Lines) -> None:
     growing = target.with_name(target.name + ".tmp")
     try:
         with growing.open("wb") as out:

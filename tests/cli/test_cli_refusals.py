@@ -10,7 +10,7 @@ REFUSALS = [
     (
         ["submt"],
         ("No command 'submt'. Did you mean 'submit'? Known: submit, plan, jobs, show, watch, "
-        "results, errors, retry, cancel, forget, models, local."),
+        "results, errors, retry, cancel, forget, encode, decode, models, local."),
     ),
     (
         ["submit", "reviews.csv", "--model", "fake/x", "--promt", "{text}"],
@@ -66,7 +66,7 @@ REFUSALS = [
     ),
     (
         ["submit", "reviews.csv", "--model", "fak/x", "--prompt", "{text}"],
-        "No provider 'fak'. Did you mean 'fake'? Providers: echo, fake, local.",
+        "No provider 'fak'. Did you mean 'fake'? Providers: azure, echo, fake, groq, local, openai, together.",
     ),
     (
         ["submit", "reviews.csv", "--model", "fake/x", "--prompt", "{txt}"],

@@ -14,7 +14,7 @@ from batchframe import errors
 from batchframe.immediate.retry import Retry
 from batchframe.ledger.events import JobState
 from batchframe.model import Connection, ModelRef, Phase, Progress, Usage
-from batchframe.orchestration import driver
+from batchframe.orchestration import driver, priced
 from batchframe.orchestration.view import view
 from batchframe.pricing.rates import rates_for
 from batchframe.testing import Echo, Fake, completion, registered
@@ -251,7 +251,7 @@ def test_a_running_job_without_any_usage_has_an_unknown_cost():
 def test_a_running_job_is_priced_answer_by_answer(monkeypatch):
     """Many short rows together do not reach the tier of one long row."""
     tiered = ModelRef("gemini", "gemini-2.5-pro")
-    monkeypatch.setattr(driver, "rates_for", lambda *_, **__: rates_for(tiered, batch=False))
+    monkeypatch.setattr(priced, "rates_for", lambda *_, **__: rates_for(tiered, batch=False))
 
     def answer(body):
         time.sleep(0.02)
