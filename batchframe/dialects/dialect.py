@@ -27,6 +27,8 @@ class Dialect:
             without it; so the encoder may run `line` once for a whole file.
         rewrites: Top-level members of a body that `line` renames, drops or changes all the same: a
             body that has one is written by itself.
+        typical: Result lines may be OpenAI's own: one that fits `dialects.answers` is read by those
+            types, and `decode` would say the same of it.
     """
 
     name: str
@@ -34,3 +36,4 @@ class Dialect:
     decode: Decode
     verbatim: bool = False
     rewrites: frozenset[str] = frozenset()
+    typical: bool = False

@@ -298,5 +298,5 @@ def _word(raw: object) -> str | None:
     return raw if isinstance(raw, str) and raw else None
 
 
-DIALECT = Dialect("openai", line, decode, verbatim=True)
+DIALECT = Dialect("openai", line, decode, verbatim=True, typical=True)
 """OpenAI's own batch files, and those of everyone who copied them."""

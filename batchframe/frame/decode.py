@@ -9,19 +9,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from decimal import Context, Decimal
-from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
-from batchframe.dialects.dialect import Decode, Dialect
+from batchframe.dialects import normal
+from batchframe.dialects.dialect import Dialect
+from batchframe.frame import fitting
+from batchframe.frame.fitting import Costs
 from batchframe.ledger.workspace import settle
-from batchframe.model import Reply, RowError
+from batchframe.model import Reply, RowError, Usage
 from batchframe.redact import redact_json
 
 Price = Callable[[Reply], Decimal | None]
@@ -32,8 +35,21 @@ _Record = tuple[Any, ...]
 CHUNK = 20_000
 """Rows held at a time."""
 
-CHUNK_BYTES = 8 << 20
-"""Bytes of lines held at a time, where lines are long; a line takes about ten times its bytes here."""
+CHUNK_BYTES = 16 << 20
+"""Bytes of lines held at a time, where lines are long; a line that does not fit OpenAI's own types takes
+about ten times its bytes."""
+
+READ_BYTES = 1 << 20
+"""Bytes of lines that are read at a time."""
+
+PIECE = 1_000
+"""Answers turned into columns at a time."""
+
+_PARQUET: Mapping[str, Any] = {
+    "compression": "zstd", "compression_level": 1, "write_statistics": False,
+    "use_dictionary": ["model", "finish_reason", "error_code", "error_message", "price_source"],
+}  # fmt: skip
+"""Bodies and ids are all different: a dictionary of them would only be built and thrown away."""
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n\x0b\x0c" + _BOM
@@ -66,10 +82,15 @@ _COLUMNS: Mapping[str, Any] = {
     "attempts": pl.Int64,
     "latency": pl.Float64,
     "body": pl.String,
+    "extra": pl.String,
 }
 
 SCHEMA = pl.Schema(_COLUMNS)
-"""One decoded row, before a response model has judged it (`judge.py`)."""
+"""One decoded row, before a response model has judged it (`judge.py`).
+
+`body` of an answer is in OpenAI's normal form (`dialects.normal`), and `extra` holds what had no place
+in it, as JSON; null where nothing was left over. The body of an error is what the provider sent.
+"""
 
 
 def outputs_file(number: int) -> str:
@@ -85,7 +106,8 @@ def outputs_file(number: int) -> str:
 class Decoding:
     """How a part's lines are read: its dialect, its price, its absent rows.
 
-    `absent` is the error of a row for which no line came; None: such rows are left out.
+    `absent` is the error of a row for which no line came; None: such rows are left out. `costs` says
+    for many answers at once what `price` says of each; None: they are priced one by one.
     """
 
     part: int
@@ -93,6 +115,7 @@ class Decoding:
     price: Price
     price_source: str | None
     absent: RowError | None
+    costs: Costs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,52 +140,178 @@ def decode_part(requests: Path, files: Iterable[Path], out: Path, how: Decoding)
         What was odd.
     """
     table = pq.read_table(requests, columns=["custom_id", "row"])
-    rows = dict(zip(*(table[name].to_pylist() for name in ("custom_id", "row")), strict=True))
+    names, numbers = (table[name].to_pylist() for name in ("custom_id", "row"))
+    part = _Part(dict(zip(names, numbers, strict=True)))
+    del table, names, numbers
     growing = out.with_name(out.name + ".tmp")
-    settled: dict[str, bool] = {}
-    counts = {"damaged": 0, "foreign": 0, "doubled": 0}
-    record = _recorder(rows, how)
-    with pq.ParquetWriter(growing, _ARROW, compression="zstd") as writer:
-        answered = _replies(files, rows, settled, counts, how.dialect.decode)
-        absent = ((Reply(i, error=how.absent), 0) for i in rows if how.absent and i not in settled)
-        # `absent` is looked at when `answered` is through
-        for records in _batched((record(r), size) for r, size in chain(answered, absent)):
-            writer.write_table(_frame(records).to_arrow().cast(_ARROW))
-    if counts["doubled"]:
+    with _Writer(growing, how) as writer:
+        for path in files:
+            with path.open("rb") as file:
+                while lines := file.readlines(READ_BYTES):
+                    _read(lines, part, how, writer)
+        if how.absent is not None:
+            for custom_id, row in part.rows.items():
+                if row >= 0:
+                    writer.add(Reply(custom_id, error=how.absent), row, 0)
+    if part.doubled:
         _keep_best(growing)
     settle(growing)
     growing.replace(out)
     settle(out)
-    return Reading(**counts)
+    return Reading(part.damaged, part.foreign, part.doubled)
 
 
-def _replies(
-    files: Iterable[Path],
-    rows: Mapping[str, int],
-    settled: dict[str, bool],
-    counts: dict[str, int],
-    decode: Decode,
-) -> Iterator[tuple[Reply, int]]:
-    """Give the replies that count and their lines' bytes; a success may come after an error."""
-    for path in files:
-        with path.open("rb") as file:
-            for raw in file:
-                line = _line(raw)
-                if line is None:
-                    counts["damaged"] += bool(raw.strip(_BLANK))
-                    continue
-                reply = decode(line)
-                if reply.custom_id not in rows:
-                    counts["foreign"] += 1
-                    continue
-                before = settled.get(reply.custom_id)
-                good = reply.error is None
-                if before is not None:
-                    counts["doubled"] += 1
-                    if before:
-                        continue
-                settled[reply.custom_id] = good
-                yield reply, len(raw)
+@dataclass
+class _Part:
+    """What rows there are, and what has come of each.
+
+    `rows` holds each id's row; once it is settled, the row's complement, which is negative.
+    """
+
+    rows: dict[str, int]
+    failed: set[str] = field(default_factory=set)
+    damaged: int = 0
+    foreign: int = 0
+    doubled: int = 0
+
+    def admit(self, custom_id: str, *, good: bool) -> int | None:
+        """Give the row of an outcome that counts, None for any other; a success may follow an error."""
+        row = self.rows.get(custom_id)
+        if row is None:
+            self.foreign += 1
+            return None
+        if row < 0:
+            self.doubled += 1
+            if custom_id not in self.failed:
+                return None
+            row = ~row
+        self.rows[custom_id] = ~row
+        if good:
+            self.failed.discard(custom_id)
+        else:
+            self.failed.add(custom_id)
+        return row
+
+    def admit_new(self, custom_ids: list[str]) -> list[int] | None:
+        """Give the rows of answers none of which came before; None, and nothing done, otherwise."""
+        rows = self.rows
+        found: list[int] = []
+        for custom_id in custom_ids:
+            row = rows.get(custom_id, -1)
+            if row < 0:
+                rows.update(zip(custom_ids, found, strict=False))
+                return None
+            rows[custom_id] = ~row
+            found.append(row)
+        return found
+
+
+def _read(lines: list[bytes], part: _Part, how: Decoding, writer: _Writer) -> None:
+    """Take in some lines: all at once where all of them fit and none came before."""
+    fitted = [fitting.fields(raw) for raw in lines] if how.dialect.typical else [None] * len(lines)
+    found = [one for one in fitted if one is not None]
+    if len(found) == len(lines):
+        rows = part.admit_new([one[0] for one in found])
+        if rows is not None:
+            writer.add_fitting(found, rows, sum(map(len, lines)))
+            return
+    for raw, one in zip(lines, fitted, strict=True):
+        if one is not None:
+            row = part.admit(one[0], good=True)
+            if row is not None:
+                writer.add_fitting([one], [row], len(raw))
+            continue
+        line = _line(raw)
+        if line is None:
+            part.damaged += bool(raw.strip(_BLANK))
+            continue
+        reply = how.dialect.decode(line)
+        row = part.admit(reply.custom_id, good=reply.error is None)
+        if row is not None:
+            writer.add(reply, row, len(raw))
+
+
+class _Writer:
+    """Gathers outcomes and writes them a table at a time, in a thread of its own.
+
+    A table is full when it has many rows, or when its lines were long; at most one waits to be written
+    while the next one is gathered.
+    """
+
+    def __init__(self, path: Path, how: Decoding) -> None:
+        self._how = how
+        self._price = _remembering(how.price)
+        self._costs = how.costs or fitting.one_by_one(_by_counts(self._price))
+        self._file = pq.ParquetWriter(path, _ARROW, **_PARQUET)
+        self._thread = ThreadPoolExecutor(1, "batchframe-decode")
+        self._waiting: Future[None] | None = None
+        self._clear()
+
+    def _clear(self) -> None:
+        self._records: list[_Record] = []
+        self._found: list[fitting.Fields] = []
+        self._rows: list[int] = []
+        self._pieces: list[pl.DataFrame] = []
+        self._count = 0
+        self._held = 0
+
+    def add(self, reply: Reply, row: int, size: int) -> None:
+        """Take in an outcome whose line had `size` bytes."""
+        self._records.append(_record(reply, row, self._how, self._price))
+        self._full(size)
+
+    def add_fitting(self, found: list[fitting.Fields], rows: list[int], size: int) -> None:
+        """Take in answers that fit OpenAI's own types, from lines of `size` bytes in all."""
+        self._found += found
+        self._rows += rows
+        if len(self._found) >= PIECE:
+            self._gather()
+        self._full(size, len(found))
+
+    def _gather(self) -> None:
+        """Turn what is there of answers into columns, while it is fresh in the processor's cache."""
+        if self._found:
+            self._pieces.append(fitting.columns(self._found, self._rows))
+            self._found, self._rows = [], []
+
+    def _full(self, size: int, count: int = 1) -> None:
+        self._held += size
+        self._count += count
+        if self._held >= CHUNK_BYTES or self._count >= CHUNK:
+            self._send()
+
+    def _send(self) -> None:
+        self._gather()
+        if self._waiting is not None:
+            self._waiting.result()
+        self._waiting = self._thread.submit(self._write, self._records, self._pieces)
+        self._clear()
+
+    def _write(self, records: list[_Record], pieces: list[pl.DataFrame]) -> None:
+        how = self._how
+        if pieces:
+            found = fitting.table(pieces, how.part, self._costs, how.price_source)
+            absent = [pl.lit(None, kind).alias(n) for n, kind in SCHEMA.items() if n not in found]
+            found = found.with_columns(absent).select(SCHEMA.names())
+            self._save(found)
+        if records:
+            self._save(_frame(records))
+
+    def _save(self, frame: pl.DataFrame) -> None:
+        self._file.write_table(frame.to_arrow().cast(_ARROW))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._send()
+                if self._waiting is not None:
+                    self._waiting.result()
+        finally:
+            self._thread.shutdown()
+            self._file.close()
 
 
 def _line(raw: bytes) -> Mapping[str, Any] | None:
@@ -201,36 +350,23 @@ def _lenient(raw: bytes) -> Any:
         return None
 
 
-def _batched(records: Iterable[tuple[_Record, int]]) -> Iterator[list[_Record]]:
-    """Gather records until there are many, or until their lines were long."""
-    batch: list[_Record] = []
-    held = 0
-    for record, size in records:
-        batch.append(record)
-        held += size
-        if len(batch) >= CHUNK or held >= CHUNK_BYTES:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch
-
-
-def _recorder(rows: Mapping[str, int], how: Decoding) -> Callable[[Reply], _Record]:
-    """Give the function that makes a reply one row of `SCHEMA`: flat, so that parsed bodies can go."""
-    price = _remembering(how.price)
-
-    def record(reply: Reply) -> _Record:
-        error, usage = reply.error, reply.usage
-        return (
-            rows[reply.custom_id], reply.custom_id, how.part, error is None, reply.text, reply.embedding,
-            error.code if error else None, error.message if error else None,
-            error.retryable if error else None, reply.model, reply.finish_reason,
-            usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning,
-            price(reply), how.price_source, reply.request_id, reply.attempts, reply.latency,
-            _text(reply.body if error is None else redact_json(reply.body)),
-        )  # fmt: skip
-
-    return record
+def _record(reply: Reply, row: int, how: Decoding, price: Price) -> _Record:
+    """Make a reply one row of `SCHEMA`: flat, so that parsed bodies can go."""
+    error, usage = reply.error, reply.usage
+    body, extra, finish = reply.body, None, reply.finish_reason
+    if error is not None:
+        body = redact_json(body)
+    elif body is not None:
+        body, extra = normal.normalised(body)
+        finish = None if finish is None else normal.finish_reason(finish)
+    return (
+        row, reply.custom_id, how.part, error is None, reply.text, reply.embedding,
+        error.code if error else None, error.message if error else None,
+        error.retryable if error else None, reply.model, finish,
+        usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning,
+        price(reply), how.price_source, reply.request_id, reply.attempts, reply.latency,
+        _text(body), _text(extra),
+    )  # fmt: skip
 
 
 def _remembering(price: Price) -> Price:
@@ -248,6 +384,17 @@ def _remembering(price: Price) -> Price:
     return remembered
 
 
+def _by_counts(price: Price) -> Callable[[Any], Decimal | None]:
+    """Price a model and counts as `fitting.COUNTS` has them."""
+
+    def priced(key: tuple[Any, ...]) -> Decimal | None:
+        model, input_, cached, written, output, reasoning = key
+        usage = Usage(input_, output, cached, reasoning, written)
+        return price(Reply("", model=model, usage=usage))
+
+    return priced
+
+
 def _money(price: Decimal | None) -> Decimal | None:
     """Bring a price to what the column holds; one that has no room there is unknown."""
     if price is None or not price.is_finite() or abs(price) >= _MOST_DOLLARS:
@@ -255,7 +402,7 @@ def _money(price: Decimal | None) -> Decimal | None:
     return price.quantize(_CENT, context=_EXACT)
 
 
-def _text(body: Mapping[str, Any] | None) -> str | None:
+def _text(body: Any) -> str | None:
     """Give a body as JSON text; None where it is nested too deeply for any writer."""
     if body is None:
         return None
@@ -295,7 +442,7 @@ def _keep_best(path: Path) -> None:
     thinned, start = path.with_name(path.name + ".best"), 0
     with (
         pq.ParquetFile(path) as source,
-        pq.ParquetWriter(thinned, source.schema_arrow, compression="zstd") as writer,
+        pq.ParquetWriter(thinned, source.schema_arrow, **_PARQUET) as writer,
     ):
         for number in range(source.num_row_groups):
             piece = source.read_row_group(number)

@@ -46,7 +46,7 @@ from batchframe.orchestration import background, steps
 from batchframe.orchestration.priced import rates_of
 from batchframe.orchestration.steps import Effect, Event, PartState
 from batchframe.orchestration.view import Speed, groups_to_json, view
-from batchframe.pricing.cost import pricer, row_cost
+from batchframe.pricing.cost import cost_columns, pricer, row_cost
 from batchframe.pricing.rates import Rates
 from batchframe.providers.base import BatchProvider, Lifecycle
 from batchframe.providers.registry import model_ref, provider
@@ -373,6 +373,10 @@ class Driver:
             price=price,
             price_source=rates.source if rates else None,
             absent=absent,
+            # the part's model is what was asked, whatever name it answers by
+            costs=lambda rows: cost_columns(rows.with_columns(model=pl.lit("")), {"": rates})[
+                "cost"
+            ],
         )
 
     def _dialect(self, job: Row, part: Row) -> Dialect:

@@ -25,14 +25,16 @@ import orjson
 import polars as pl
 import polars.selectors as cs
 
+from batchframe.dialects import openai
 from batchframe.errors import FileError, InputError
+from batchframe.frame.encode import line_bytes
 from batchframe.frame.join import storable
 from batchframe.frame.parts import PartSize, PartWriter
 from batchframe.frame.requests import KEPT_ROWS, Fingerprint, Recipe, chunks
 from batchframe.frame.schema import ResponseSchema
 from batchframe.ledger.events import JobState
 from batchframe.ledger.workspace import Workspace, settle, storage
-from batchframe.model import Limits, Mode, ModelRef
+from batchframe.model import Endpoint, Limits, Mode, ModelRef
 from batchframe.notebook.hostile import clean
 from batchframe.orchestration.driver import Memory
 from batchframe.orchestration.forgetting import forget_files
@@ -136,7 +138,7 @@ def _stage(folder: Path, request: Request) -> Staged:
         ordered=recipe.key is None,
     )
     limits = _LimitsByModel(recipe)
-    writer = PartWriter(folder, limits)
+    writer = PartWriter(folder, limits, lines=line_sizes(request.mode, recipe.shape.endpoint))
     seen = _Seen(limits, fingerprint)
     parts = writer.write_all(seen.passing(chunks(frame, recipe, kept=True)))
     if not parts:  # nothing is asked, so only the way of asking tells two such jobs apart
@@ -190,6 +192,25 @@ class _LimitsByModel(dict[str, Limits]):
         found.check(ref.name, self._endpoint)
         self[model] = found.limits
         return found.limits
+
+
+def line_sizes(mode: Mode, endpoint: Endpoint) -> Callable[[str], pl.Expr]:
+    """Give what measures a model's lines, in the words of the file that will be written.
+
+    Args:
+        mode: How the job's requests travel.
+        endpoint: What they are for.
+    """
+
+    def measure(model: str) -> pl.Expr:
+        ref = model_ref(model)
+        found = provider(ref.provider)
+        dialect = openai.DIALECT  # what we send ourselves is written down as OpenAI would have it
+        if mode == "batch" and isinstance(found, BatchProvider):
+            dialect = found.dialect(endpoint)
+        return line_bytes(ref.name, dialect, endpoint)
+
+    return measure
 
 
 def is_native(ref: ModelRef, mode: Mode) -> bool:

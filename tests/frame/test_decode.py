@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from batchframe.dialects import openai
 from batchframe.dialects.dialect import Dialect
+from batchframe.dialects.normal import normalised
 from batchframe.frame import decode as room
 from batchframe.frame.decode import SCHEMA, Decoding, Reading, decode_part
 from batchframe.frame.judge import judged
@@ -96,7 +97,9 @@ def test_an_answer_is_written_with_everything_known_of_it(tmp_path):
     found, odd = decoded(tmp_path, lines(answer("r10")), count=1)
     assert found.schema == SCHEMA
     row = found.row(0, named=True)
-    assert json.loads(row.pop("body")) == answer("r10")["response"]["body"]
+    body = json.loads(row.pop("body"))
+    assert body == normalised(answer("r10")["response"]["body"])[0]
+    assert body["choices"][0]["message"] == {"role": "assistant", "content": "fine"}
     assert row == {
         "row": 10,
         "custom_id": "r10",
@@ -119,6 +122,7 @@ def test_an_answer_is_written_with_everything_known_of_it(tmp_path):
         "request_id": "q-r10",
         "attempts": None,
         "latency": None,
+        "extra": None,
     }
     assert odd == Reading()
 

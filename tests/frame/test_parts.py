@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -9,10 +10,19 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from batchframe.dialects import openai
-from batchframe.frame.encode import write_wire
-from batchframe.frame.parts import LINE_OVERHEAD, UNSENT, PartWriter, part_file
+from batchframe.dialects.dialect import Dialect
+from batchframe.frame.encode import line_bytes, write_wire
+from batchframe.frame.parts import (
+    LINE_OVERHEAD,
+    TOKEN_BYTES,
+    UNSENT,
+    PartWriter,
+    part_file,
+    prompt_tokens,
+)
 from batchframe.frame.requests import SCHEMA
-from batchframe.model import Endpoint, Limits
+from batchframe.model import Endpoint, Limits, ModelRef
+from batchframe.pricing.tokens import count_requests
 
 MODEL = "m/x"
 
@@ -195,3 +205,120 @@ def test_a_wire_file_is_no_larger_than_its_part_expects(tmp_path):
         endpoint=Endpoint.CHAT,
     )
     assert 0.8 * parts[0].bytes < size <= parts[0].bytes
+
+
+def texts_of(bodies, model=MODEL):
+    """Give requests with these bodies."""
+    rows = [(i, f"r{i}", model, body, None) for i, body in enumerate(bodies)]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def test_parts_are_as_large_as_their_files(tmp_path):
+    """To the byte, where the dialect passes bodies on as they are; so none is cut too early."""
+    measure = line_bytes("x", openai.DIALECT, Endpoint.CHAT)
+    chunk = texts_of(['{"input":"' + "é" * (i % 50) + '"}' for i in range(200)])
+    limits = {MODEL: Limits(10**6, 2000, "", "")}
+    parts = PartWriter(tmp_path, limits, lines=lambda _: measure).write_all(chunk.iter_slices(7))
+    how = {"model": "x", "dialect": openai.DIALECT, "endpoint": Endpoint.CHAT}
+    for number, part in enumerate(parts):
+        requests, wire = tmp_path / part_file(part.number), tmp_path / "wire.jsonl"
+        assert write_wire(requests, wire, **how) == part.bytes <= 2000
+        if number:  # the row that begins a part had no room in the one before
+            first = len(wire.read_bytes().split(b"\n")[0]) + 1
+            assert parts[number - 1].bytes + first > 2000
+
+
+@pytest.mark.parametrize(("most", "sent"), [(47, [0]), (48, [0, 1])])
+def test_a_line_longer_than_the_limit_is_a_row_error(tmp_path, most, sent):
+    """Its newline does not count; it is told from a row that no batch has room for."""
+    dialect = Dialect("d", lambda i, _, b: {"i": i, "b": b}, openai.decode, verbatim=True)
+    measure = line_bytes("x", dialect, Endpoint.CHAT)
+    bodies = ['{"input":"hi"}', '{"input":"hi, there"}', '{"input":"' + "x" * 100 + '"}']
+    limits = {MODEL: Limits(10, 120, "", "", line_bytes=most)}
+    writer = PartWriter(tmp_path, limits, lines=lambda _: measure)
+    writer.write_all([texts_of(bodies)])
+    assert pl.read_parquet(tmp_path / part_file(0))["row"].to_list() == sent
+    told = pl.read_parquet(tmp_path / UNSENT)["error"].to_list()
+    assert told == [
+        *(
+            ["request_too_large: this row's request has 48 bytes, and m/x takes at most 47 a line"]
+            * (1 not in sent)
+        ),
+        "request_too_large: this row's request has 140 bytes, and m/x takes at most 120 a batch",
+    ]
+
+
+def test_a_part_holds_no_more_tokens_than_the_queue(tmp_path):
+    """A row that the queue may have no room for is alone: the guess is generous, and it may fit."""
+    bodies = ['{"input":"' + "word " * count + '"}' for count in (20, 20, 20, 500, 20)]
+    each = texts_of(bodies).select(prompt_tokens(MODEL)).to_series().to_list()
+    assert each[0] == len(bodies[0]) // TOKEN_BYTES + 1
+    limits = {MODEL: Limits(10, 10**6, "", "", queue_tokens=2 * each[0])}
+    parts = PartWriter(tmp_path, limits).write_all([texts_of(bodies)])
+    assert [rows_of(tmp_path, part) for part in parts] == [[0, 1], [2], [3], [4]]
+    assert [part.tokens for part in parts] == [2 * each[0], each[0], each[3], each[0]]
+
+
+def test_the_data_of_an_image_are_no_words():
+    """It counts as the most tokens that an image of the model takes."""
+    part = (
+        '{"type":"image_url","image_url":{"url":"data:image/png;base64,' + "iVBO+/=" * 999 + '"}}'
+    )
+    plain = '{"messages":[{"role":"user","content":["x"]}]}'
+    with_image = plain.replace('"x"', f'"x",{part}')
+    model = "openai/gpt-4.1"
+    tokens = texts_of([plain, with_image]).select(prompt_tokens(model)).to_series()
+    assert 1536 < tokens[1] - tokens[0] < 1536 + 60
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The quick brown fox found the product quite disappointing. ",
+        "Die Straßenbahn fährt über die Brücke, der Kläger legt Einspruch ein. ",
+        "Быстрая коричневая лиса перепрыгивает через ленивую собаку. ",
+        "这款产品的质量非常好,我会推荐给所有朋友。",
+        "この製品はとても良いですが、価格が少し高いと思います。",
+        "यह उत्पाद बहुत अच्छा है लेकिन कीमत थोड़ी ज्यादा है। ",
+        'def f(x):\n    return {"a": [x**2 for x in range(10)], "b": None}\n',
+    ],
+)
+@pytest.mark.parametrize("name", ["openai/gpt-4", "openai/gpt-5"])
+def test_the_guess_of_tokens_is_not_below_the_count(text, name):
+    """For prose and program text, in the encodings that we know."""
+    body = {"messages": [{"role": "user", "content": text * 20}]}
+    counted = count_requests([body], ModelRef(*name.split("/")))[0].text
+    guess = texts_of([orjson.dumps(body).decode()]).select(prompt_tokens(name)).item()
+    assert counted <= guess
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 300), min_size=1, max_size=25),
+    chunk=st.integers(1, 8),
+    queue=st.integers(1, 400),
+    size=st.integers(500, 1500),
+    requests=st.integers(1, 6),
+)
+def test_all_limits_hold_at_once(tmp_path_factory, sizes, chunk, queue, size, requests):
+    """Each part ends exactly where one of them would be broken by the next row."""
+    folder = tmp_path_factory.mktemp("parts")
+    whole = texts_of(['{"input":"' + "x" * n + '"}' for n in sizes])
+    limits = Limits(requests, size, "", "", queue_tokens=queue)
+    parts = PartWriter(folder, {MODEL: limits}).write_all(whole.iter_slices(chunk))
+    rows = [rows_of(folder, part) for part in parts]
+    assert [row for some in rows for row in some] == list(range(len(sizes)))
+    tokens = whole.select(prompt_tokens(MODEL)).to_series().to_list()
+    wire = [len(body) + LINE_OVERHEAD + len(MODEL) for body in whole["body"]]
+
+    def fits(some):
+        return (
+            len(some) <= requests
+            and sum(wire[i] for i in some) <= size
+            and (sum(tokens[i] for i in some) <= queue)
+        )
+
+    for number, mine in enumerate(rows):
+        assert fits(mine) or len(mine) == 1
+        if number + 1 < len(rows):
+            assert not fits([*mine, rows[number + 1][0]])
