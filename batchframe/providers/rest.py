@@ -47,8 +47,6 @@ _FIRST_PAUSE = 0.5
 _CONNECT_SECONDS = 15.0
 _MOST_WORDS = 500
 _LEAST_SECRET = 8  # characters: what is shorter is no key, and would be found in ordinary words
-_BLOCK = 1 << 20
-
 _AWAY = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 """Statuses of a server, or of what stands before it, that may answer another time."""
 
@@ -248,7 +246,11 @@ class Rest:
                     self._read(answer, doing)
                 if not _continues(answer, held):
                     out.truncate(0)
-                for block in answer.iter_raw(_BLOCK):
+                    if answer.status_code == 206:  # noqa: PLR2004 - a piece, and not the one we asked for
+                        raise _AgainError(self._away(doing, "it gave another piece of the file"))
+                for (
+                    block
+                ) in answer.iter_raw():  # as it comes: what is gathered is lost with the connection
                     _write(out, block)
             out.flush()
             os.fsync(out.fileno())

@@ -1,0 +1,292 @@
+"""The control plane over HTTP: what is repeated and what is not, errors in our words, files whole or not at all."""
+
+from __future__ import annotations
+
+import email.utils
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchframe import errors
+from batchframe.providers import rest
+from batchframe.providers.rest import NotThereError, RefusedError, Rest
+
+KEY = "0123456789abcdef-no-known-prefix"
+OK = (200, {"content-type": "application/json"}, b'{"id":"x"}')
+
+
+@contextmanager
+def server(*answers: object) -> Iterator[tuple[str, list[tuple[str, str, dict[str, str]]]]]:
+    """Answer in turn: (status, headers, body), None to hang up, or a function of the handler."""
+    asked: list[tuple[str, str, dict[str, str]]] = []
+    left = list(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            asked.append((self.command, self.path, headers))
+            self.rfile.read(int(headers.get("content-length", 0)))
+            now = left.pop(0) if len(left) > 1 else left[0]
+            if now is None:
+                self.connection.close()
+                self.close_connection = True
+            elif callable(now):
+                now(self)
+            else:
+                status, named, body = now
+                self.send_response(status)
+                for name, value in {**named, "content-length": str(len(body))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+        def __getattr__(self, name: str) -> Callable[[], None]:
+            if name.startswith("do_"):
+                return self.answer
+            raise AttributeError(name)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made.daemon_threads = True
+    threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{made.server_address[1]}/v1", asked
+    finally:
+        made.shutdown()
+        made.server_close()
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch) -> list[float]:
+    """Note the pauses instead of making them."""
+    noted: list[float] = []
+    monkeypatch.setattr(rest.time, "sleep", noted.append)
+    return noted
+
+
+def way(url: str) -> Rest:
+    return Rest("acme", url, lambda: {"authorization": f"Bearer {KEY}"}, "Set ACME_API_KEY.")
+
+
+def test_a_call_carries_the_key_and_our_name_and_gives_the_json():
+    """The path goes below the base URL."""
+    with server(OK) as (url, asked):
+        assert way(url).call("POST", "/batches", "x", json={"a": 1}, params={"p": 1}) == {"id": "x"}
+    ((method, path, headers),) = asked
+    assert (method, path) == ("POST", "/v1/batches?p=1")
+    assert headers["authorization"] == f"Bearer {KEY}"
+    assert headers["user-agent"].startswith("batchframe/")
+    assert headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    "bad", [(500, {}, b""), (503, {}, b"{}"), (429, {}, b"{}"), (502, {}, b"<html>"), None]
+)
+def test_what_may_be_repeated_is(bad, pauses):
+    """With growing pauses, and no more than four times."""
+    with server(bad, bad, OK) as (url, asked):
+        assert way(url).call("GET", "/x", "look") == {"id": "x"}
+    assert len(asked) == 3
+    assert pauses[0] < pauses[1]
+    with server(bad) as (url, asked), pytest.raises(errors.ProviderUnavailableError):
+        way(url).call("GET", "/x", "look")
+    assert len(asked) == rest.TRIES
+
+
+@pytest.mark.parametrize("bad", [(500, {}, b"{}"), (502, {}, b"<html>"), (200, {}, b"{"), None])
+def test_what_must_not_happen_twice_is_not_repeated_when_it_may_have_happened(bad):
+    """The other side may have acted, and only the answer was lost."""
+    with server(bad, OK) as (url, asked):
+        with pytest.raises(errors.ProviderUnavailableError):
+            way(url).call("POST", "/batches", "create the batch", once=True)
+        assert len(asked) == 1
+
+
+def test_what_must_not_happen_twice_is_repeated_when_it_surely_did_not():
+    """A 429 says that nothing was done."""
+    with server((429, {}, b"{}"), OK) as (url, asked):
+        assert way(url).call("POST", "/batches", "create the batch", once=True) == {"id": "x"}
+        assert len(asked) == 2
+
+
+def test_nobody_there_is_told_without_the_address():
+    """And tried again, also for a create: nothing can have happened."""
+    with pytest.raises(errors.ProviderUnavailableError) as told:
+        way("http://127.0.0.1:9/v1").call("POST", "/batches", "create the batch", once=True)
+    assert str(told.value) == (
+        "acme could not create the batch: no connection came about. What is paid is kept."
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "pause"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "1", "retry-after-ms": "850"}, 0.85),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "inf"}, None),
+    ],
+)
+def test_the_other_sides_wish_is_heeded(headers, pause, pauses):
+    """In seconds, milliseconds or as a date."""
+    with server((429, headers, b"{}"), OK) as (url, _):
+        way(url).call("GET", "/x", "look")
+    assert pauses == [pause] if pause is not None else 0 < pauses[0] < 1
+
+
+def test_a_date_is_a_pause_too(pauses):
+    """As RFC 9110 allows."""
+    when = email.utils.formatdate(time.time() + 30, usegmt=True)
+    with server((503, {"retry-after": when}, b"{}"), OK) as (url, _):
+        way(url).call("GET", "/x", "look")
+    assert 25 < pauses[0] <= 30
+
+
+def test_a_long_wait_is_told_at_once(pauses):
+    """Whoever drives the job comes back by itself."""
+    away = (429, {"retry-after": "3600"}, b"{}")
+    with server(away) as (url, asked), pytest.raises(errors.ProviderUnavailableError):
+        way(url).call("GET", "/x", "look")
+    assert (len(asked), pauses) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "message"),
+    [
+        (401, b'{"error":{"message":"Incorrect API key provided: KEY.","code":"invalid_api_key"}}', errors.AuthenticationError, "acme could not look: Incorrect API key provided: *** (HTTP 401, invalid_api_key). Set ACME_API_KEY."),
+        (403, b'{"error":"Forbidden"}', errors.AuthenticationError, "acme could not look: Forbidden (HTTP 403). Set ACME_API_KEY."),
+        (404, b'{"error":"Job not found"}', NotThereError, "acme could not look: Job not found (HTTP 404)."),
+        (400, b'{"detail":"bad","type":"x"}', RefusedError, "acme could not look: bad (HTTP 400, x)."),
+        (400, b"[]", RefusedError, "acme could not look: HTTP status 400 (HTTP 400)."),
+        (429, b'{"error":{"code":"insufficient_quota","message":"No money."}}', errors.QuotaError, "acme could not look: No money (HTTP 429, insufficient_quota). Add credit or raise the limit; what is paid is kept."),
+        (402, b"{}", errors.QuotaError, "acme could not look: HTTP status 402 (HTTP 402). Add credit or raise the limit; what is paid is kept."),
+        (400, b'{"error":{"code":"token_limit_exceeded","message":"Full."}}', errors.QueueFullError, "acme could not look: Full (HTTP 400, token_limit_exceeded)."),
+        (429, b'{"error":{"message":"Enqueued token limit reached for m in org."}}', errors.QueueFullError, "acme could not look: Enqueued token limit reached for m in org (HTTP 429)."),
+        (403, b"<!doctype html><p>KEY", errors.ProviderUnavailableError, "acme could not look: it answered with a web page (HTTP 403). What is paid is kept."),
+        (307, b"", RefusedError, "acme could not look: HTTP status 307 (HTTP 307)."),
+    ],
+)  # fmt: skip
+def test_errors_come_from_our_tree_without_the_key(status, body, kind, message):
+    """Whatever shape they have, and whatever the key looks like."""
+    answer = (status, {"location": "http://127.0.0.1:9/"}, body.replace(b"KEY", KEY.encode()))
+    with server(answer) as (url, _), pytest.raises(errors.ProviderError) as told:
+        way(url).call("GET", "/x", "look")
+    assert (type(told.value), str(told.value)) == (kind, message)
+
+
+@given(
+    st.binary(max_size=40) | st.sampled_from([b"{}", b'{"error":{}}', b'{"error":{"error":[]}}'])
+)
+def test_any_body_of_an_error_is_understood_or_passed_over(body):
+    """Nothing is raised by reading one."""
+    assert isinstance(rest._error_of(body), dict)
+
+
+def test_a_file_is_sent_again_from_its_beginning(tmp_path):
+    """Half of it may have gone out."""
+    file = tmp_path / "in.jsonl"
+    file.write_bytes(b'{"a":1}\n' * 5000)
+    with server((500, {}, b""), OK) as (url, asked):
+        made = way(url).upload(
+            "/files", file, "take the file", fields={"purpose": "b"}, name="n.jsonl"
+        )
+    assert made == {"id": "x"}
+    sizes = [int(headers["content-length"]) for _, _, headers in asked]
+    assert sizes[0] == sizes[1] > 40_000
+
+
+def cut(body: bytes, at: int) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Promise a whole body and hang up in the middle."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("content-length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body[:at])
+        handler.wfile.flush()
+        handler.close_connection = True
+
+    return answer
+
+
+WHOLE = bytes(range(256)) * 4000
+
+
+def test_a_download_goes_on_where_it_broke_off(tmp_path):
+    """By a range, and the file has its name only when it is whole."""
+    rest_of = (
+        206,
+        {"content-range": f"bytes 300000-{len(WHOLE) - 1}/{len(WHOLE)}"},
+        WHOLE[300_000:],
+    )
+    with server(cut(WHOLE, 300_000), rest_of) as (url, asked):
+        got = way(url).download("/f", tmp_path / "f", "give the file")
+    assert got.read_bytes() == WHOLE
+    assert asked[1][2]["range"] == "bytes=300000-"
+    assert asked[0][2]["accept-encoding"] == "identity"
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+@pytest.mark.parametrize("piece", [(), ((206, {"content-range": "bytes 9-19/20"}, WHOLE[9:20]),)])
+def test_a_server_that_ignores_ranges_is_read_anew(tmp_path, piece):
+    """What was held is thrown away rather than doubled, and a piece nobody asked for is none."""
+    with server(cut(WHOLE, 1000), *piece, (200, {}, WHOLE)) as (url, _):
+        assert way(url).download("/f", tmp_path / "f", "give").read_bytes() == WHOLE
+
+
+def test_a_download_that_never_ends_well_leaves_no_file_of_that_name(tmp_path):
+    """What came is kept aside, for the next try."""
+    with server(cut(WHOLE, 5000)) as (url, _), pytest.raises(errors.ProviderUnavailableError):
+        way(url).download("/f", tmp_path / "f", "give")
+    assert not (tmp_path / "f").exists()
+
+
+def test_a_full_disk_keeps_what_came_and_goes_on_later(tmp_path, monkeypatch):
+    """No half file is taken for a whole one."""
+    real = rest._write
+
+    def full(out, block):
+        real(out, block[:1000])
+        raise OSError(28, "No space left on device")
+
+    with server((200, {}, WHOLE)) as (url, _):
+        with monkeypatch.context() as small:
+            small.setattr(rest, "_write", full)
+            with pytest.raises(OSError, match="No space left"):
+                way(url).download("/f", tmp_path / "f", "give")
+        assert not (tmp_path / "f").exists()
+        assert way(url).download("/f", tmp_path / "f", "give").read_bytes() == WHOLE
+
+
+def test_a_download_from_elsewhere_carries_no_key(tmp_path):
+    """An address that the provider gave is its own credential."""
+    with server((200, {}, b"x")) as (url, asked):
+        way("https://acme.example/v1").download(url, tmp_path / "f", "give")
+    assert "authorization" not in asked[0][2]
+
+
+@pytest.mark.parametrize("url", ["acme.example/v1", "", "ftp://x", "https://"])
+def test_an_address_that_is_none_is_refused(url):
+    """Before anything is sent."""
+    with pytest.raises(errors.InputError, match=r"must begin with https://"):
+        way(url)
+
+
+def test_the_way_shows_no_key():
+    """Nor does a malformed one appear in what is raised."""
+    assert KEY not in repr(way("https://acme.example/v1"))
+    broken = Rest("acme", "http://127.0.0.1:9/v1", lambda: {"authorization": "Bearer sk-é\n"})
+    with pytest.raises(errors.ProviderError) as told:
+        broken.call("GET", "/x", "look")
+    assert "sk-" not in str(told.value)
