@@ -36,8 +36,10 @@ CHUNK = 20_000
 """Rows held at a time."""
 
 CHUNK_BYTES = 16 << 20
-"""Bytes of lines held at a time, where lines are long; a line that does not fit OpenAI's own types takes
-about ten times its bytes."""
+"""Bytes of lines held at a time, where lines are long; as many again wait to be written."""
+
+HEAVY = 4
+"""A line that does not fit OpenAI's own types takes so many times the memory of one that does."""
 
 READ_BYTES = 1 << 20
 """Bytes of lines that are read at a time."""
@@ -258,7 +260,7 @@ class _Writer:
     def add(self, reply: Reply, row: int, size: int) -> None:
         """Take in an outcome whose line had `size` bytes."""
         self._records.append(_record(reply, row, self._how, self._price))
-        self._full(size)
+        self._full(size * HEAVY)
 
     def add_fitting(self, found: list[fitting.Fields], rows: list[int], size: int) -> None:
         """Take in answers that fit OpenAI's own types, from lines of `size` bytes in all."""

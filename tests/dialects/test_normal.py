@@ -6,6 +6,7 @@ import base64
 import json
 import struct
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,11 @@ MODELS = {
 def valid(body):
     """See that a body is what it claims to be, to the letter."""
     name = next(name for name in MODELS if isinstance(body.get(name), list))
-    MODELS[name].model_validate(json.loads(json.dumps(body)), strict=True, extra="forbid")
+    try:
+        written = orjson.dumps(body)
+    except TypeError:  # a number of more than 64 bits
+        written = json.dumps(body)
+    MODELS[name].model_validate(json.loads(written), strict=True, extra="forbid")
 
 
 CHAT = {
@@ -218,6 +223,16 @@ def test_a_usage_that_says_too_little_is_left_over():
     valid(made)
     assert "usage" not in made
     assert left == {"usage": {"prompt_tokens": 1}}
+
+
+def test_a_number_that_is_none_is_left_over():
+    """No JSON can say infinity."""
+    token = {"token": "x", "logprob": float("-inf"), "top_logprobs": []}
+    choice = {**CHAT["choices"][0], "logprobs": {"content": [token]}}
+    made, left = normalised({**CHAT, "choices": [choice]})
+    valid(made)
+    assert made["choices"][0]["logprobs"] == {"content": []}
+    assert left == {"choices": [{"logprobs": {"content": [token]}}]}
 
 
 @pytest.mark.parametrize(

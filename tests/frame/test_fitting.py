@@ -159,6 +159,38 @@ def test_of_a_member_that_stands_twice_the_last_one_counts(tmp_path):
     assert json.loads(found["body"][0])["choices"][0]["message"]["content"] == "second"
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("response", "request_id"), None),
+        (("response", "request_id"), ""),
+        (("response", "body", "model"), ""),
+        (("response", "body", "usage"), None),
+        (("response", "body", "usage", "prompt_tokens_details"), None),
+        (("response", "body", "usage", "completion_tokens"), 2**31),
+        (("response", "body", "usage", "completion_tokens"), 2.0),
+        (("response", "body", "created"), 10**30),
+        (("response", "body", "choices", 0, "message", "content"), ""),
+        (("response", "body", "choices", 0, "message", "content"), None),
+        (("response", "body", "choices", 0, "message", "refusal"), "no"),
+        (("response", "body", "choices", 0, "finish_reason"), "eos"),
+        (("response", "body", "choices", 0, "message", "tool_calls"), []),
+        (("response", "status_code"), 201),
+        (("id",), None),
+        (("error",), {}),
+        (("batchframe",), {"attempts": 2, "latency": 0.5}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("request_id", ["q-1", None])
+def test_what_is_odd_in_one_place_is_read_alike(tmp_path, path, value, request_id):
+    """Nulls, empty words, and what only nearly fits."""
+    line = chat("r0")
+    line["response"]["request_id"] = request_id
+    line = changed(line, path, lambda node, name: node.__setitem__(name, value))
+    same(tmp_path, json.dumps(line).encode() + b"\n", 1)
+
+
 ODD = st.sampled_from(
     [None, 0, -1, 1.0, 2.5, 1e300, 2**31, 2**63, 2**64, 10**30, True, "", "x", [], {}, [1], {"a": 1}, "\ufffd"]
 )  # fmt: skip
