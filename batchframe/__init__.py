@@ -34,10 +34,13 @@ if TYPE_CHECKING:
     from batchframe.orchestration.plan import Plan as Plan
     from batchframe.providers.azure import Azure as Azure
     from batchframe.providers.compatible import OpenAICompatible as OpenAICompatible
+    from batchframe.providers.fireworks import Fireworks as Fireworks
     from batchframe.providers.groq import Groq as Groq
+    from batchframe.providers.mistral import Mistral as Mistral
     from batchframe.providers.openai import OpenAI as OpenAI
     from batchframe.providers.registry import register as register
     from batchframe.providers.together import Together as Together
+    from batchframe.providers.xai import XAI as XAI
 
 __version__ = "0.1.0"
 
@@ -45,14 +48,17 @@ _WHERE = {
     "Azure": "batchframe.providers.azure",
     "BatchframeError": "batchframe.errors",
     "Comparison": "batchframe.evals.compare",
+    "Fireworks": "batchframe.providers.fireworks",
     "Groq": "batchframe.providers.groq",
     "Job": "batchframe.orchestration.job",
+    "Mistral": "batchframe.providers.mistral",
     "OpenAI": "batchframe.providers.openai",
     "OpenAICompatible": "batchframe.providers.compatible",
     "Plan": "batchframe.orchestration.plan",
     "Retry": "batchframe.immediate.retry",
     "Together": "batchframe.providers.together",
     "Workspace": "batchframe.ledger.workspace",
+    "XAI": "batchframe.providers.xai",
     "compare": "batchframe.api",
     "decode": "batchframe.api",
     "embed": "batchframe.api",

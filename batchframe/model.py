@@ -87,7 +87,8 @@ class Reply:
     """One row's outcome in OpenAI terms: a body, or an error, and what it took.
 
     `body` is the provider's answer normalised to an OpenAI object; it may stand beside an `error`
-    (a refusal, an answer cut off). `latency` is in seconds. `text` is null for embeddings.
+    (a refusal, an answer cut off). `latency` is in seconds. `text` is null for embeddings. `cost` is
+    what the provider itself says that the answer cost, in US dollars: it stands above any price list.
     """
 
     custom_id: str
@@ -101,6 +102,7 @@ class Reply:
     request_id: str | None = None
     attempts: int | None = None
     latency: float | None = None
+    cost: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,9 @@ _CENT = Decimal("1e-18")
 _MOST_DOLLARS = Decimal("1e19")
 _EXACT = Context(prec=60)
 
+TOLD = "as the provider counted it"
+"""The source of a price that came with its answer."""
+
 _COLUMNS: Mapping[str, Any] = {
     "row": pl.Int64,
     "custom_id": pl.String,
@@ -366,8 +369,8 @@ def _record(reply: Reply, row: int, how: Decoding, price: Price) -> _Record:
         error.code if error else None, error.message if error else None,
         error.retryable if error else None, reply.model, finish,
         usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning,
-        price(reply), how.price_source, reply.request_id, reply.attempts, reply.latency,
-        _text(body), _text(extra),
+        price(reply), how.price_source if reply.cost is None else TOLD, reply.request_id,
+        reply.attempts, reply.latency, _text(body), _text(extra),
     )  # fmt: skip
 
 
@@ -376,6 +379,8 @@ def _remembering(price: Price) -> Price:
     known: dict[Any, Decimal | None] = {}
 
     def remembered(reply: Reply) -> Decimal | None:
+        if reply.cost is not None:
+            return _money(reply.cost)
         key = (reply.model, reply.usage)
         if key not in known:
             if len(known) >= _PRICES:

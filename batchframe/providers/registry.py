@@ -30,10 +30,13 @@ class Entry:
 
 KNOWN: dict[str, Entry] = {
     "azure": Entry("batchframe.providers.azure", "Azure", ("AZURE_OPENAI_", "OPENAI_API_VERSION")),
+    "fireworks": Entry("batchframe.providers.fireworks", "Fireworks", ("FIREWORKS_",)),
     "groq": Entry("batchframe.providers.groq", "Groq", ("GROQ_",)),
     "local": Entry("batchframe.providers.local", "Local"),
+    "mistral": Entry("batchframe.providers.mistral", "Mistral", ("MISTRAL_",)),
     "openai": Entry("batchframe.providers.openai", "OpenAI", ("OPENAI_",)),
     "together": Entry("batchframe.providers.together", "Together", ("TOGETHER_",)),
+    "xai": Entry("batchframe.providers.xai", "XAI", ("XAI_",)),
 }
 
 _MADE: dict[str, Provider] = {}

@@ -40,7 +40,7 @@ CALLS = {
     "an unknown provider": (
         {"model": "locall/smollm2", "prompt": "{text}"},
         errors.UnknownNameError,
-        "No provider 'locall'. Did you mean 'local'? Providers: azure, fake, groq, local, openai, together.",
+        "No provider 'locall'. Did you mean 'local'? Providers: azure, fake, fireworks, groq, local, mistral, openai, together, xai.",
     ),
     "a misspelt parameter": (
         {"prompt": "{text}", "temprature": 0},

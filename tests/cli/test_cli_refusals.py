@@ -66,7 +66,7 @@ REFUSALS = [
     ),
     (
         ["submit", "reviews.csv", "--model", "fak/x", "--prompt", "{text}"],
-        "No provider 'fak'. Did you mean 'fake'? Providers: azure, echo, fake, groq, local, openai, together.",
+        "No provider 'fak'. Did you mean 'fake'? Providers: azure, echo, fake, fireworks, groq, local, mistral, openai, together, xai.",
     ),
     (
         ["submit", "reviews.csv", "--model", "fake/x", "--prompt", "{txt}"],
