@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 JOBS   ?= 2
 
-.PHONY: help demo test lint types layers unit notebooks docs docs-serve bench clean
+.PHONY: help demo test lint types layers unit notebooks docs docs-serve bench bench-encode bench-decode clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,9 +46,16 @@ docs: .venv/ready  ## build the documentation into site/, strictly
 docs-serve: .venv/ready  ## look at the documentation while writing it
 	$(BIN)/mkdocs serve
 
-bench: .venv/model  ## every benchmark, one JSON line each
+bench: .venv/model bench-encode bench-decode  ## every benchmark, one JSON line each
 	$(BIN)/python -m benchmarks.import_time
 	$(BIN)/python -m benchmarks.local
+	$(BIN)/python -m benchmarks.roundtrip
+
+bench-encode: .venv/ready  ## rows per second into batch files, beside a bare loop
+	$(BIN)/python -m benchmarks.encode --rows 1000000
+
+bench-decode: .venv/ready  ## rows per second from result files to the frame, beside a bare loop
+	$(BIN)/python -m benchmarks.decode --rows 1000000
 
 clean:  ## remove what make has made
 	rm -rf .venv build site

@@ -247,7 +247,8 @@ class Job:
             `row`, `custom_id`, `part`, `ok`, `response`, `embedding`, `error_code`,
             `error_message`, `retryable`, `model`, `finish_reason`, tokens, `cost_usd` as an exact
             Decimal, `price_source`, `request_id`, `attempts`, `latency` in seconds, `body` (the
-            answer as JSON text) and, with a response model, `parsed`. Rows without an outcome yet
+            answer as an OpenAI object, JSON text), `extra` (what the provider said beyond it) and,
+            with a response model, `parsed`. Rows without an outcome yet
             have the error code `pending` and no `part`.
         """
         return self._outputs()
