@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal
 
+from pydantic import field_validator
 from pydantic_settings import SettingsConfigDict
 
 from batchframe.dialects import openai
@@ -41,6 +42,14 @@ class Settings(Account):
     model_config = SettingsConfigDict(env_prefix="GROQ_")
 
     base_url: str = "https://api.groq.com/openai/v1"
+
+    @field_validator("base_url")
+    @classmethod
+    def _versioned(cls, url: str) -> str:
+        """Bring the address to one form: Groq's own client wants the bare root."""
+        root = url.strip().rstrip("/").removesuffix("/openai/v1")
+        return f"{root}/openai/v1"
+
     window: Literal["24h", "48h", "72h", "96h", "120h", "144h", "168h", "7d"] = "24h"
 
 

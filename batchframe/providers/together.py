@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from pydantic import field_validator
 from pydantic_settings import SettingsConfigDict
 
 from batchframe.dialects import together
@@ -45,6 +46,13 @@ class Settings(Account):
     model_config = SettingsConfigDict(env_prefix="TOGETHER_")
 
     base_url: str = "https://api.together.xyz/v1"
+
+    @field_validator("base_url")
+    @classmethod
+    def _versioned(cls, url: str) -> str:
+        """Bring the address to one form: Together's own client wants the bare root."""
+        root = url.strip().rstrip("/").removesuffix("/v1")
+        return f"{root}/v1"
 
 
 def Together(  # noqa: N802 - users read it as the name of a thing

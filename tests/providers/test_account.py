@@ -87,6 +87,19 @@ def test_settings_that_are_none_are_refused(made, message):
     assert str(told.value) == message
 
 
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/"])
+def test_a_base_url_may_be_the_bare_root_that_the_vendors_own_client_wants(end):
+    """The variable is theirs; one value must do for both."""
+    assert (
+        bf.Together(api_key=KEY, base_url=f"https://t.example{end}").rest.base_url
+        == "https://t.example/v1"
+    )
+    groq = bf.Groq(
+        api_key=KEY, base_url=f"https://g.example{'/openai' if 'v1' in end else ''}{end}"
+    )
+    assert groq.rest.base_url == "https://g.example/openai/v1"
+
+
 def test_azure_without_an_address_says_so():
     """A key alone does not say where."""
     with pytest.raises(errors.MissingCredentialsError) as told:
