@@ -112,7 +112,8 @@ class Progress:
     `usage` is the sum over answered rows, and `errors` an example and a count per cause, where they
     are known while the batch runs. `cost` is what answers cost so far whose price is known, each
     priced by itself, in US dollars; None: nobody priced them. Where `unpriced` is above 0, `cost` is
-    not the whole.
+    not the whole. `rejected` names lines of the file, counted from 1, that made the provider refuse all
+    of it, each with what is wrong.
     """
 
     phase: Phase
@@ -124,6 +125,7 @@ class Progress:
     errors: tuple[tuple[RowError, int], ...] = ()
     cost: Decimal | None = None
     unpriced: int = 0
+    rejected: tuple[tuple[int, RowError], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import orjson
 import polars as pl
 
 from batchframe.dialects import openai
@@ -295,7 +296,10 @@ class Driver:
         progress = lifecycle.poll(_ticket(part))
         self._live[part["number"]] = progress
         message = None if progress.message is None else redact(progress.message)
-        changes = {"phase": progress.phase.value, "message": message}
+        changes: dict[str, Any] = {"phase": progress.phase.value, "message": message}
+        if progress.rejected:
+            told = [[line, error.code, redact(error.message)] for line, error in progress.rejected]
+            changes["ticket"] = {**(part["ticket"] or {}), "rejected": told}
         return _OUTCOMES[progress.phase], {**changes, **self._counts(job, part, progress)}
 
     def _withdraw(self, lifecycle: Lifecycle, part: Row) -> None:
@@ -320,9 +324,25 @@ class Driver:
             # a folder of its own: providers name the files of all batches alike
             folder = self.workspace.folder("jobs", self.job_id, results_folder(part["number"]))
         files = lifecycle.fetch(_ticket(part), folder)
+        if _ticket(part).data.get("rejected"):
+            files.append(self._rejected(part, folder))
         for place in (*files, folder):
             settle(place)  # a torn file would be there, and so not be fetched again
         return Event.DONE, {"files": [file.relative_to(self.folder).as_posix() for file in files]}
+
+    def _rejected(self, part: Row, folder: Path) -> Path:
+        """Write down which rows made the provider refuse the whole file: only the others are worth a retry."""
+        requests = pl.scan_parquet(self.folder / part_file(part["number"])).select("custom_id")
+        lines = []
+        for line, code, message in part["ticket"]["rejected"]:
+            for custom_id in requests.slice(line - 1, 1).collect()["custom_id"]:
+                error = {"code": code, "message": message}
+                lines.append(
+                    orjson.dumps({"custom_id": custom_id, "response": None, "error": error})
+                )
+        target = folder / "rejected.jsonl"
+        target.write_bytes(b"".join(line + b"\n" for line in lines))
+        return target
 
     def _decode(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
         files = [self.folder / name for name in part["files"] or ()]

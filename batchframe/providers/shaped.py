@@ -17,7 +17,17 @@ from typing import Any
 
 from batchframe.dialects.dialect import Dialect
 from batchframe.errors import ProviderError, ProviderUnavailableError, UnsupportedError
-from batchframe.model import Connection, Endpoint, Limits, Part, Phase, Progress, Ticket, Usage
+from batchframe.model import (
+    Connection,
+    Endpoint,
+    Limits,
+    Part,
+    Phase,
+    Progress,
+    RowError,
+    Ticket,
+    Usage,
+)
 from batchframe.providers.account import Account, connection
 from batchframe.providers.rest import NotThereError, RefusedError, Rest, is_full
 
@@ -34,6 +44,8 @@ FILE_SECONDS = 600.0
 
 PAGE = 100
 
+_MOST_WORDS = 500
+
 PHASES: Mapping[str, Phase] = {
     "validating": Phase.WAITING,
     "in_progress": Phase.RUNNING,
@@ -47,6 +59,14 @@ PHASES: Mapping[str, Phase] = {
     "failed": Phase.FAILED,
 }
 """Statuses in lower case, in both spellings that are in use; any other one is WAITING."""
+
+ROW_CODES = frozenset(
+    {
+        "invalid_json_line", "duplicate_custom_id", "missing_required_parameter", "invalid_url",
+        "url_mismatch", "invalid_request", "streaming_unsupported",
+    }
+)  # fmt: skip
+"""Codes that are about one line, which would make the next batch fail as well."""
 
 _RESULT_FILES = ("output_file_id", "error_file_id")
 
@@ -259,6 +279,7 @@ class Shaped:
             failed=failed,
             usage=_usage(batch.get("usage")),
             message=_message(batch) if phase in (Phase.FAILED, Phase.REFUSED) else None,
+            rejected=_rejected(batch) if phase is Phase.FAILED else (),
         )
 
     def _phase(self, batch: Mapping[str, Any]) -> Phase:
@@ -318,9 +339,8 @@ class Shaped:
 
 
 def _metadata(part: Part) -> dict[str, str]:
-    """Give the batch's metadata: ours first, then as many of the user's as there is room for (16)."""
-    ours = {TAG: part.key, "job": part.job_id, "part": str(part.number)}
-    return dict([*ours.items(), *part.metadata.items()][:16])
+    """Give the batch's metadata: the user's, and ours, which nothing of the user's may hide."""
+    return {**part.metadata, TAG: part.key, "job": part.job_id, "part": str(part.number)}
 
 
 def _turned_away(batch: Mapping[str, Any]) -> bool:
@@ -345,6 +365,16 @@ def _message(batch: Mapping[str, Any]) -> str | None:
     if not told and isinstance(batch.get("error"), str):
         told = [batch["error"]]
     return "; ".join(told) or None
+
+
+def _rejected(batch: Mapping[str, Any]) -> tuple[tuple[int, RowError], ...]:
+    """Find the lines that made a whole batch fail; a service names the first one only."""
+    found = []
+    for fault in _faults(batch):
+        line, code = _whole(fault.get("line")), str(fault.get("code") or "")
+        if line and code in ROW_CODES:
+            found.append((line, RowError(code, str(fault.get("message") or "")[:_MOST_WORDS])))
+    return tuple(found)
 
 
 def _id(made: object, what: str, name: str) -> str:
