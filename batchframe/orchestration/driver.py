@@ -65,6 +65,9 @@ REPEATABLE = frozenset({Effect.FIND, Effect.POLL, Effect.FETCH})
 HICCUPS = 3
 """How often such an effect is tried again while the provider is away."""
 
+LOOKS = 2
+"""How often a batch that may have been created is looked for again before it counts as absent."""
+
 _NETWORK = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
 """OSErrors that are about the way to a provider, not about a disk."""
 
@@ -282,7 +285,14 @@ class Driver:
         return Event.DONE, {"ticket": dict(ticket.data), "message": None}
 
     def _find(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
-        ticket = self._lifecycle(job, part).find(_part(job, part), _ticket(part))
+        lifecycle = self._lifecycle(job, part)
+        ticket = lifecycle.find(_part(job, part), _ticket(part))
+        looks = 0
+        # a list may lag behind what was created a moment ago: one empty look is no proof
+        while ticket is None and looks < LOOKS and not isinstance(lifecycle, Managed):
+            time.sleep(getattr(lifecycle, "poll_seconds", POLL_SECONDS))
+            looks += 1
+            ticket = lifecycle.find(_part(job, part), _ticket(part))
         if ticket is None:
             return Event.ABSENT, {}
         return Event.DONE, {"ticket": dict(ticket.data)}

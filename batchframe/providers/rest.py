@@ -10,6 +10,7 @@ import email.utils
 import logging
 import os
 import random
+import re
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -392,7 +393,36 @@ def _error_of(content: bytes) -> dict[str, str]:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read how long to wait, in seconds, from any form of the header."""
+    """Read how long to wait, in seconds: as the server asks, or else until its limits are whole again."""
+    asked = _asked(headers)
+    if asked is not None:
+        return asked
+    resets = [_duration(headers.get(name, "")) for name in _RESETS]
+    return max((reset for reset in resets if reset is not None), default=None)
+
+
+_RESETS = ("x-ratelimit-reset-requests", "x-ratelimit-reset-tokens")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def _duration(text: str) -> float | None:
+    """Read a duration: `6m0s` and `120ms` at OpenAI, a plain number of seconds at Azure.
+
+    >>> _duration("6m0s"), _duration("120ms"), _duration("7"), _duration("soon")
+    (360.0, 0.12, 7.0, None)
+    """
+    text = text.strip()
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    spans = _SPAN.findall(text)
+    if not spans or "".join(map("".join, spans)) != text:
+        return None
+    return sum(float(count) * _UNITS[unit] for count, unit in spans)
+
+
+def _asked(headers: Mapping[str, str]) -> float | None:
+    """Read `Retry-After` in any of its forms."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         text = headers.get(name, "").strip()
         try:

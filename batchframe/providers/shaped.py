@@ -353,7 +353,10 @@ def _turned_away(batch: Mapping[str, Any]) -> bool:
 def _faults(batch: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     errors = batch.get("errors")
     data = errors.get("data") if isinstance(errors, dict) else errors
-    return [fault for fault in data if isinstance(fault, dict)] if isinstance(data, list) else []
+    found = [fault for fault in data if isinstance(fault, dict)] if isinstance(data, list) else []
+    if not found and isinstance(batch.get("error"), str):  # Together's is one sentence
+        found = [{"message": batch["error"]}]
+    return found
 
 
 def _message(batch: Mapping[str, Any]) -> str | None:
@@ -361,10 +364,9 @@ def _message(batch: Mapping[str, Any]) -> str | None:
     told = []
     for fault in _faults(batch)[:3]:
         where = f" (line {fault['line']})" if fault.get("line") else ""
-        told.append(f"{fault.get('code') or 'error'}: {fault.get('message') or ''}{where}".strip())
-    if not told and isinstance(batch.get("error"), str):
-        told = [batch["error"]]
-    return "; ".join(told) or None
+        said = f"{fault.get('message') or ''}{where}".strip()
+        told.append(f"{fault['code']}: {said}" if fault.get("code") else said)
+    return "; ".join(filter(None, told)) or None
 
 
 def _rejected(batch: Mapping[str, Any]) -> tuple[tuple[int, RowError], ...]:
