@@ -353,7 +353,9 @@ def _turned_away(batch: Mapping[str, Any]) -> bool:
 def _faults(batch: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     errors = batch.get("errors")
     data = errors.get("data") if isinstance(errors, dict) else errors
-    found = [fault for fault in data if isinstance(fault, dict)] if isinstance(data, list) else []
+    found: list[Mapping[str, Any]] = []
+    if isinstance(data, list):
+        found = [fault for fault in data if isinstance(fault, dict)]
     if not found and isinstance(batch.get("error"), str):  # Together's is one sentence
         found = [{"message": batch["error"]}]
     return found

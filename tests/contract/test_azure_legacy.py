@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -17,7 +18,7 @@ class TestAzureLegacy(ProviderContract):
     factory = "batchframe.providers.azure:Azure"
     model = "my-batch"
     golden = Path(__file__).parents[1] / "wire" / "azure_legacy.jsonl"
-    excused = {
+    excused: ClassVar = {
         "test_a_request_sent_at_once_is_the_same_as_in_a_batch": notimpl(
             "a Connection has no query, so immediate requests lack the api-version"
         )

@@ -8,7 +8,7 @@ import pytest
 
 from batchframe.model import Phase
 from batchframe.testing import clouds
-from batchframe.testing.provider_contract import Capabilities, ProviderContract, notyet
+from batchframe.testing.provider_contract import Capabilities, ProviderContract
 
 STATUSES = {
     "VALIDATING": Phase.WAITING,
@@ -32,13 +32,6 @@ class TestTogether(ProviderContract):
     factory = "batchframe.providers.together:Together"
     model = "openai/gpt-oss-20b"
     golden = Path(__file__).parents[1] / "wire" / "together.jsonl"
-    excused = dict.fromkeys(
-        (
-            "test_a_queue_that_turns_a_batch_away_is_waited_out",
-            "test_a_batch_that_was_turned_away_is_not_found",
-        ),
-        notyet("providers/shaped.py looks for a full queue in `errors`, not in Together's `error`"),
-    )
 
     @pytest.fixture
     def cloud(self):
