@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from batchframe.evals.compare import Comparison
     from batchframe.frame.prompt import Shape
     from batchframe.frame.schema import ResponseSchema
+    from batchframe.frame.validation import Guard
     from batchframe.immediate.retry import Retry
     from batchframe.ledger.workspace import Workspace
     from batchframe.orchestration.job import Job
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
 Text: TypeAlias = str | pl.Expr
 Asking: TypeAlias = Literal["chat", "responses", "moderations"]
+OnInvalid: TypeAlias = Literal["row_error", "raise"]
 Messages: TypeAlias = Sequence[Mapping[str, Any]] | pl.Expr
 
 
@@ -62,6 +64,8 @@ def submit(
     prices: Mapping[str, Mapping[str, Decimal | str | float]] | None = None,
     retry: Retry | None = None,
     concurrency: int | None = None,
+    on_invalid: OnInvalid = "row_error",
+    strict: bool = False,
     again: bool = False,
     **parameters: Any,
 ) -> Job:
@@ -94,6 +98,11 @@ def submit(
             `{"openai/my-model": {"input": 0.25, "output": 2}}`.
         retry: How often a row is tried when the other side stumbles.
         concurrency: Requests at once where batchframe sends them itself.
+        on_invalid: What becomes of a row whose own values make a request that its provider would
+            refuse: "row_error" leaves it out, with the error `invalid_request`; "raise" refuses the
+            call. What is wrong for all rows is refused in any case.
+        strict: Refuse the call when the plan has warnings, such as a parameter that the provider
+            ignores.
         again: Make a new job although one exists for the same call.
         **parameters: Any OpenAI body parameter, constant or an expression with one value per row.
 
@@ -109,7 +118,7 @@ def submit(
         frame, model=model, prompt=prompt, system=system, messages=messages,
         response_model=response_model, extra_body=extra_body, endpoint=endpoint,
         parameters=parameters, mode=mode, key=key, prefix=prefix, name=name, metadata=metadata, budget_usd=budget_usd,
-        prices=prices, retry=retry, concurrency=concurrency,
+        prices=prices, retry=retry, concurrency=concurrency, on_invalid=on_invalid, strict=strict,
     )  # fmt: skip
     return _plan(request, again=again).submit()
 
@@ -133,6 +142,8 @@ def plan(
     prices: Mapping[str, Mapping[str, Decimal | str | float]] | None = None,
     retry: Retry | None = None,
     concurrency: int | None = None,
+    on_invalid: OnInvalid = "row_error",
+    strict: bool = False,
     again: bool = False,
     **parameters: Any,
 ) -> Plan:
@@ -147,7 +158,7 @@ def plan(
         frame, model=model, prompt=prompt, system=system, messages=messages,
         response_model=response_model, extra_body=extra_body, endpoint=endpoint,
         parameters=parameters, mode=mode, key=key, prefix=prefix, name=name, metadata=metadata, budget_usd=budget_usd,
-        prices=prices, retry=retry, concurrency=concurrency,
+        prices=prices, retry=retry, concurrency=concurrency, on_invalid=on_invalid, strict=strict,
     )  # fmt: skip
     return _plan(request, again=again)
 
@@ -183,6 +194,8 @@ def embed(
     prices: Mapping[str, Mapping[str, Decimal | str | float]] | None = None,
     retry: Retry | None = None,
     concurrency: int | None = None,
+    on_invalid: OnInvalid = "row_error",
+    strict: bool = False,
     again: bool = False,
 ) -> Job:
     """Turn a text column into vectors, as a job like any other.
@@ -211,7 +224,7 @@ def embed(
         prefix=prefix,
         name=arguments.name(name, f"embed {column if isinstance(column, str) else ''}"),
         metadata=metadata, budget_usd=budget_usd, prices=prices, retry=retry,
-        concurrency=concurrency,
+        concurrency=concurrency, on_invalid=on_invalid, strict=strict, given=given,
     )  # fmt: skip
     return _plan(request, again=again).submit()
 
@@ -227,6 +240,8 @@ def requests(
     extra_body: Mapping[str, Any] | None = None,
     endpoint: Asking = "chat",
     key: str | None = None,
+    on_invalid: OnInvalid = "row_error",
+    strict: bool = False,
     **parameters: Any,
 ) -> pl.DataFrame:
     """Show the requests that `submit` would send, one row each.
@@ -239,16 +254,21 @@ def requests(
         null where the row is not sent) and `error` String (why not).
     """
     from batchframe.frame.requests import SCHEMA, chunks  # noqa: PLC0415
+    from batchframe.orchestration.plan import refuse, warned  # noqa: PLC0415
 
     beside = {name: parameters.pop(name) for name in arguments.NAMES & parameters.keys()}
     arguments.again(beside.pop("again", False))
     request = _chat_request(
         frame, model=model, prompt=prompt, system=system, messages=messages,
         response_model=response_model, extra_body=extra_body, endpoint=endpoint,
-        parameters=parameters, key=key,
+        parameters=parameters, key=key, on_invalid=on_invalid, strict=strict,
         **beside,
     )  # fmt: skip
-    return pl.concat([pl.DataFrame(schema=SCHEMA), *chunks(frame, request.recipe)])
+    found = pl.concat([pl.DataFrame(schema=SCHEMA), *chunks(frame, request.recipe)])
+    if strict:
+        sent = found.filter(pl.col("error").is_null())
+        refuse(warned(request, sent["model"].unique(maintain_order=True)))
+    return found
 
 
 def preview(
@@ -263,6 +283,8 @@ def preview(
     extra_body: Mapping[str, Any] | None = None,
     endpoint: Asking = "chat",
     key: str | None = None,
+    on_invalid: OnInvalid = "row_error",
+    strict: bool = False,
     **parameters: Any,
 ) -> list[str]:
     """Show the exact lines that would travel for the first rows.
@@ -284,7 +306,7 @@ def preview(
     found = requests(
         first, model=model, prompt=prompt, system=system, messages=messages,
         response_model=response_model, extra_body=extra_body, endpoint=endpoint, key=key,
-        **parameters,
+        on_invalid=on_invalid, strict=strict, **parameters,
     )  # fmt: skip
     sent = found.filter(pl.col("error").is_null())
     refs = {name: model_ref(name) for name in sent["model"].unique()}
@@ -308,6 +330,8 @@ def encode(
     extra_body: Mapping[str, Any] | None = None,
     endpoint: Asking = "chat",
     key: str | None = None,
+    on_invalid: OnInvalid = "row_error",
+    strict: bool = False,
     **parameters: Any,
 ) -> list[Path]:
     """Write the provider's batch files, as `submit` would upload them; nothing is sent.
@@ -329,7 +353,7 @@ def encode(
     request = _chat_request(
         frame, model=model, prompt=prompt, system=system, messages=messages,
         response_model=response_model, extra_body=extra_body, endpoint=endpoint,
-        parameters=parameters, key=key, **beside,
+        parameters=parameters, key=key, on_invalid=on_invalid, strict=strict, **beside,
     )  # fmt: skip
     return offline.encode(_workspace(None), request, folder)
 
@@ -513,6 +537,7 @@ def _chat_request(
     asked = arguments.endpoint(endpoint)
     body, schema = _with_schema(parameters, response_model, asked)
     given, extra = _checked(body, extra_body, asked)
+    rest["given"] = given
     if asked is Endpoint.MODERATIONS:
         arguments.alone(asked, system=system, messages=messages, extra_body=extra_body)
         shape = moderation_shape(columns, prompt)
@@ -561,6 +586,9 @@ def _request(
     prices: Mapping[str, Any] | None = None,
     retry: Any = None,
     concurrency: Any = None,
+    on_invalid: Any = "row_error",
+    strict: Any = False,
+    given: Mapping[str, Any],
 ) -> Request:
     """Check what all verbs share and put the request together."""
     from batchframe.frame.join import refuse_collisions  # noqa: PLC0415
@@ -581,6 +609,7 @@ def _request(
         parsed=schema is not None,
         prefix=prefix,
     )
+    guard = _guard(shape, given, model)
     given_prices = arguments.prices(prices)
     if given_prices is not None:
         settings["prices"] = given_prices
@@ -590,7 +619,7 @@ def _request(
     return Request(
         # a plan may wait; what the user changes in place meanwhile was not planned
         frame=frame.clone() if isinstance(frame, pl.DataFrame) else frame,
-        recipe=Recipe(shape, model, key),
+        recipe=Recipe(shape, model, key, guard, arguments.on_invalid(on_invalid)),
         mode=arguments.mode(mode),
         name=name,
         settings=settings,
@@ -599,7 +628,27 @@ def _request(
         budget_usd=arguments.dollars(budget_usd),
         parameters=parameters,
         schema=schema,
+        strict=arguments.strict(strict),
     )
+
+
+def _guard(shape: Shape, given: Mapping[str, Any], model: Text) -> Guard:
+    """Make what holds the requests to their provider; of one model the constants are looked at now."""
+    from batchframe.dialects import support  # noqa: PLC0415
+    from batchframe.frame.validation import Guard  # noqa: PLC0415
+    from batchframe.model import ModelRef  # noqa: PLC0415
+    from batchframe.providers.registry import listed  # noqa: PLC0415
+
+    def named(of: str) -> tuple[str, str]:
+        provider, _, name = of.partition("/")
+        # a deployment's own name says nothing; a provider nobody knows is refused elsewhere
+        known = provider in support.SURFACES
+        return provider, listed(ModelRef(provider, name))[0].name if known else name
+
+    guard = Guard(shape, frozenset(given), named, alone=isinstance(model, str))
+    if isinstance(model, str):
+        guard.model(model)
+    return guard
 
 
 def _check_model(model: Any, endpoint: Endpoint, columns: pl.Schema) -> None:

@@ -19,12 +19,15 @@ NAMES = frozenset(
     {
         "model", "prompt", "system", "messages", "response_model", "extra_body", "mode", "key",
         "prefix", "name", "metadata", "budget_usd", "prices", "retry", "concurrency", "again",
-        "endpoint",
+        "endpoint", "on_invalid", "strict",
     }
 )  # fmt: skip
 """Our own argument names, as candidates for spelling hints."""
 
 MODES: tuple[Mode, ...] = ("batch", "immediate")
+
+FAULTS = ("row_error", "raise")
+"""What `on_invalid=` may say."""
 
 _NAME_LENGTH = 80
 _METADATA_PAIRS, _METADATA_KEY, _METADATA_VALUE = 13, 64, 512
@@ -137,6 +140,22 @@ def again(given: Any) -> bool:
     """Check what decides whether rows are paid for twice: a word such as "no" would be a yes."""
     if not isinstance(given, bool):
         raise InputError(f"again={shown(given)}: it is True or False.")
+    return given
+
+
+def on_invalid(given: Any) -> bool:
+    """Check what becomes of rows at fault; gives whether one of them refuses the call."""
+    if not isinstance(given, str) or given not in FAULTS:
+        raise InputError(
+            f"on_invalid={shown(given)}: it is 'row_error' or 'raise'.{nearest(str(given), FAULTS)}"
+        )
+    return given == "raise"
+
+
+def strict(given: Any) -> bool:
+    """Check whether warnings refuse the call."""
+    if not isinstance(given, bool):
+        raise InputError(f"strict={shown(given)}: it is True or False.")
     return given
 
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from batchframe.dialects import openai
+from batchframe.dialects import openai, support
 from batchframe.dialects.dialect import Dialect
 from batchframe.model import Endpoint, Json, Reply
 
 NAMES: Mapping[Endpoint, Mapping[str, str]] = {
-    Endpoint.CHAT: {"seed": "random_seed", "max_completion_tokens": "max_tokens"},
-    Endpoint.EMBEDDINGS: {"dimensions": "output_dimension"},
+    endpoint: support.names("mistral", endpoint)
+    for endpoint in (Endpoint.CHAT, Endpoint.EMBEDDINGS)
 }
 """OpenAI's name of a parameter -> Mistral's, which refuses names that it does not know."""
 

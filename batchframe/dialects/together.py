@@ -7,6 +7,7 @@ from typing import Any
 
 from batchframe.dialects import openai
 from batchframe.dialects.dialect import Dialect
+from batchframe.dialects.support import renaming
 from batchframe.model import Endpoint, Json, Reply
 
 
@@ -41,4 +42,4 @@ def decode(found: Mapping[str, Any]) -> Reply:
     return openai.decode({**found, "response": {**response, "body": counted}})
 
 
-DIALECT = Dialect("together", line, decode, verbatim=True)
+DIALECT = renaming(Dialect("together", line, decode, verbatim=True), "together")

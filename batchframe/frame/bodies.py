@@ -16,6 +16,7 @@ import polars as pl
 
 from batchframe.frame.prompt import Hole, HoleSpec, Shape, Splice, image_url, json_text
 from batchframe.frame.rules import held
+from batchframe.frame.validation import Guard
 from batchframe.model import Json
 
 _SILENT = frozenset({"system", "developer"})
@@ -85,12 +86,13 @@ class _Filled:
     blank: pl.Series | None = None
 
 
-def bodies(shape: Shape, values: pl.DataFrame) -> pl.DataFrame:
+def bodies(shape: Shape, values: pl.DataFrame, guard: Guard | None = None) -> pl.DataFrame:
     """Fill the shape's holes, row by row.
 
     Args:
         shape: The body and its holes.
         values: One column a hole, in order, of shape (rows, holes or more).
+        guard: Holds the rows to what their provider takes; `values` then has a column `model`.
 
     Returns:
         `body` String and `error` String, of shape (rows, 2): one of the two is null in each row, and
@@ -103,6 +105,9 @@ def bodies(shape: Shape, values: pl.DataFrame) -> pl.DataFrame:
     faults = {
         f"f{i}.{j}": fault for i, one in enumerate(filled) for j, fault in enumerate(one.faults)
     }
+    if guard is not None:
+        refused = guard.faults(values, [one.texts for one in filled])
+        faults |= {f"g{i}": fault for i, fault in enumerate(refused)}
     blanks = [one.blank for one in filled if one.blank is not None]
     blank = {f"b{i}": series for i, series in enumerate(blanks)}
     error: pl.Expr = pl.coalesce(

@@ -17,6 +17,7 @@ import polars as pl
 from batchframe.errors import ColumnError, InputError, KeyColumnError
 from batchframe.frame.bodies import bodies
 from batchframe.frame.prompt import Builder, Shape, as_text, explained, is_local
+from batchframe.frame.validation import Guard
 
 CHUNK = 10_000
 """Rows worked on at a time: large enough for Polars, small enough for memory."""
@@ -29,6 +30,12 @@ KEPT_ROWS = 1_000
 
 _LEGAL_ID = r"\A[A-Za-z0-9_-]{1,64}\z"
 _HASHED = "h-"
+
+_AT_FAULT = r"\Ainvalid_(request|image): "
+"""Errors of rows whose request is wrong in itself."""
+
+_FIRST = 3
+"""Rows at fault that a refusal shows."""
 
 SCHEMA = pl.Schema(
     {
@@ -46,12 +53,15 @@ SCHEMA = pl.Schema(
 class Recipe:
     """Everything that turns a frame into requests; built once per call.
 
-    `model` is one name for all rows, or the expression that gives each row's.
+    `model` is one name for all rows, or the expression that gives each row's. `guard` holds requests
+    to what their provider takes. With `faultless` a row at fault refuses the call.
     """
 
     shape: Shape
     model: str | pl.Expr
     key: str | None = None
+    guard: Guard | None = None
+    faultless: bool = False
 
 
 def chunks(
@@ -72,20 +82,26 @@ def chunks(
             after the last chunk.
         ColumnError: An expression asks for a column that is not there.
         InputError: An expression cannot be evaluated, or gives another number of values than the frame
-            has rows; the latter is known only after the last chunk.
+            has rows; or rows are at fault where none may be. The latter two are known only after the
+            last chunk.
+        UnsupportedError: A model or its provider does not take what all rows have.
     """
     if isinstance(recipe.model, pl.Expr):
         Builder(frame.collect_schema()).dtype(recipe.model, "model=")
     seen = _Seen()
+    faults = _Faults()
     start = 0
     for values in _values(frame, recipe, kept=kept):
         chunk = _chunk(values, recipe, start)
         if recipe.key is not None:
             seen.add(chunk["custom_id"])
+        if recipe.faultless:
+            faults.add(chunk)
         start += chunk.height
         yield chunk
     if recipe.key is not None:
         seen.refuse_duplicates(recipe.key)
+    faults.refuse()
 
 
 def _values(
@@ -254,7 +270,7 @@ def _slices(batch: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def _chunk(values: pl.DataFrame, recipe: Recipe, start: int) -> pl.DataFrame:
     """Give the requests of some rows, the first of which is row `start`."""
-    made = bodies(recipe.shape, values)
+    made = bodies(recipe.shape, values, recipe.guard)
     no_model = pl.col("model").fill_null("").str.strip_chars() == ""
     if recipe.key is None:
         ids = positions(start, values.height)
@@ -354,6 +370,37 @@ class _Seen:
             f"key='{name}' says the same thing in rows {first} and {second}. "
             f"Keep one row a key, for example df.unique('{name}', maintain_order=True), "
             "or leave key= out."
+        )
+
+
+@dataclass
+class _Faults:
+    """The rows at fault so far: how many, and the first of them."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, requests: pl.DataFrame) -> None:
+        """Take in a chunk of requests."""
+        found = requests.filter(pl.col("error").str.contains(_AT_FAULT))
+        self.count += found.height
+        room = _FIRST - len(self.first)
+        for row, error in found.head(max(0, room)).select("row", "error").iter_rows():
+            self.first.append(f"row {row}: {error}")
+
+    def refuse(self) -> None:
+        """Raise when there are any.
+
+        Raises:
+            InputError: With the first rows and their number.
+        """
+        if not self.count:
+            return
+        rest = self.count - len(self.first)
+        more = f"\n  and {rest:,} more" if rest else ""
+        raise InputError(
+            f"{self.count:,} row{'s are' if self.count != 1 else ' is'} at fault, so nothing was sent. "
+            "To send the others: on_invalid='row_error'.\n  " + "\n  ".join(self.first) + more
         )
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from batchframe.dialects import openai
+from batchframe.dialects import openai, support
 from batchframe.dialects.dialect import Dialect
 from batchframe.errors import (
     AuthenticationError,
@@ -410,11 +410,11 @@ class Driver:
         )
 
     def _dialect(self, job: Row, part: Row) -> Dialect:
-        """Give the words of a part's files; what we send ourselves we write down as OpenAI would."""
+        """Give the words of a part's files; what we send ourselves is OpenAI's, parameters' names apart."""
         lifecycle = self._lifecycle(job, part)
         if isinstance(lifecycle, BatchProvider):
             return lifecycle.dialect(Endpoint(job["endpoint"]))
-        return openai.DIALECT
+        return support.renaming(openai.DIALECT, model_ref(part["model"]).provider)
 
     def _lifecycle(self, job: Row, part: Row) -> Lifecycle:
         ref = model_ref(part["model"])

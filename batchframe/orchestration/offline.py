@@ -26,7 +26,7 @@ from batchframe.frame.requests import SCHEMA, custom_ids
 from batchframe.frame.schema import ResponseSchema
 from batchframe.ledger.workspace import Workspace, storage
 from batchframe.model import Endpoint, ModelRef, RowError
-from batchframe.orchestration.plan import Request, stage
+from batchframe.orchestration.plan import Request, refuse, stage, warned
 from batchframe.orchestration.priced import rates_of
 from batchframe.pricing.cost import row_cost
 from batchframe.providers.registry import dialect_of, model_ref, provider
@@ -67,6 +67,8 @@ def encode(workspace: Workspace, request: Request, to: Path) -> list[Path]:
         _clear(to)
     staged = stage(workspace, request)
     try:
+        if request.strict:
+            refuse(warned(request, staged.samples))
         files, maps = [], []
         for part in staged.parts:
             ref = model_ref(part.model)

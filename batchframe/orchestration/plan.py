@@ -14,7 +14,7 @@ import shutil
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -87,6 +87,7 @@ class Request:
     budget_usd: Decimal | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     schema: ResponseSchema | None = None
+    strict: bool = False
 
 
 @dataclass
@@ -211,6 +212,31 @@ def line_sizes(mode: Mode, endpoint: Endpoint) -> Callable[[str], pl.Expr]:
         return line_bytes(ref.name, dialect, endpoint)
 
     return measure
+
+
+def warned(request: Request, models: Iterable[str]) -> list[str]:
+    """Say which parameters of a request will not do at its models what they say.
+
+    Args:
+        request: The call.
+        models: `provider/model`, those that are asked.
+    """
+    guard = request.recipe.guard
+    return [] if guard is None else [text for model in models for text in guard.warnings(model)]
+
+
+def refuse(warnings: Sequence[str]) -> None:
+    """Refuse a strict call that has warnings.
+
+    Raises:
+        InputError: With all of them.
+    """
+    if warnings:
+        said = "; ".join(clean(text, _LINE) for text in warnings)
+        raise InputError(
+            f"strict=True refuses what would only be a warning: {said}. To send it all the same: "
+            "strict=False."
+        )
 
 
 def is_native(ref: ModelRef, mode: Mode) -> bool:
@@ -338,6 +364,7 @@ class Plan:
 
         Raises:
             BudgetError: The estimate does not fit `budget_usd`.
+            InputError: There are warnings, and `strict=True`.
         """
         self.check()
         if not self.staged.folder.exists():  # submitted before, or swept away after a day
@@ -387,18 +414,29 @@ class Plan:
 
         Raises:
             BudgetError: The high end of the estimate exceeds the budget, or a price is unknown.
+            InputError: There are warnings, and `strict=True`.
         """
+        self._check_budget()
+        self._check_warnings()
+
+    def _check_budget(self) -> None:
         if self.request.budget_usd is not None and self.staged.parts:
             budget(self.estimate, self.request.budget_usd)
+
+    def _check_warnings(self) -> None:
+        if self.request.strict:
+            refuse(self.warnings)
 
     @property
     def refusals(self) -> tuple[str, ...]:
         """Why `submit()` would raise; empty when it would not."""
-        try:
-            self.check()
-        except InputError as error:
-            return (str(error),)
-        return ()
+        found = []
+        for check in (self._check_budget, self._check_warnings):
+            try:
+                check()
+            except InputError as error:
+                found.append(str(error))
+        return tuple(found)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -417,7 +455,7 @@ class Plan:
                 found.append(
                     f"{ref.provider} has no batch API: rows are sent one by one, at the ordinary price"
                 )
-        return tuple(found)
+        return (*found, *warned(self.request, self.staged.samples))
 
     def __repr__(self) -> str:
         count, sent = len(self.parts), self.rows - self.staged.unsent

@@ -41,6 +41,13 @@ def test_the_committed_picture_is_up_to_date_and_well_formed(script):
     assert "\n\n" not in committed, "an empty line would end the HTML block in Markdown"
 
 
+def test_the_page_of_parameters_is_what_the_table_gives():
+    """Providers' references change; the page cannot lag behind the code."""
+    script = docpages.DOCS / "diagrams" / "parameters.py"
+    checked = subprocess.run([sys.executable, script, "--check"], check=False)
+    assert checked.returncode == 0, REDRAW.format("parameters")
+
+
 def test_the_picture_of_states_shows_every_move_and_every_state():
     """Each move has an arrow of its own, and nothing else has."""
     module = _drawn("states")

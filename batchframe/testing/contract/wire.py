@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from pydantic import BaseModel
 
+from batchframe.dialects import support
 from batchframe.dialects.parameters import RULES
 from batchframe.errors import KeyColumnError, UnsupportedError
 from batchframe.model import Endpoint, Part, Phase, Ticket
@@ -215,13 +216,21 @@ class Wire(Stage):
             call: dict[str, Any] = {"model": name, "prompt": "{text}", parameter: value}
             if parameter in _OTHERS:
                 call = {"model": name, "prompt": "{text}", "extra_body": {parameter: value}}
-            if parameter in self.capabilities.unsupported:
-                with pytest.raises(UnsupportedError):
+            # what the docs' table says is what happens
+            told = support.fate(
+                provider.name, Endpoint.CHAT, parameter, self.model, {parameter: value}
+            )
+            refused = parameter in self.capabilities.unsupported
+            if refused or (
+                told is not None and told.fate == "refused" and "extra_body" not in call
+            ):
+                with pytest.raises(UnsupportedError, match=parameter):
                     bf.preview(frame, 1, **call)
                 continue
             (line,) = bf.preview(frame, 1, **call)
             (body,) = self.bodies(provider, [line.encode()])
-            assert body.get(parameter) == value, f"{parameter} is not sent"
+            sent_as = told.to if told is not None and told.fate == "renamed" else parameter
+            assert body.get(sent_as) == value, f"{parameter} is not sent"
 
     @pytest.mark.parametrize("endpoint", list(Endpoint), ids=lambda one: str(one.name))
     def test_an_endpoint_has_a_dialect_or_is_refused_by_name(
