@@ -40,6 +40,7 @@ def _as_a_reader(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(workspaces, "_STACK", [])  # a page may choose a workspace of its own
     monkeypatch.setattr(registry, "_MADE", {**registry._MADE})  # or register a provider
+    monkeypatch.setattr(registry, "_READ", {**registry._READ})
     monkeypatch.setattr(os, "environ", os.environ.copy())
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
