@@ -11,13 +11,13 @@ import asyncio
 import logging
 import random as _random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -117,9 +117,9 @@ async def run_part(
     with Journal(journal, lines=max(1, workers // 2)) as book:
         past = await _past(journal, cancel, price)
         total = await asyncio.to_thread(wires.count, wire)
-        async with _opened(transport) as way:
+        async with _opened(transport) as way, _Feed(wires.blocks(wire, past.settled)) as feed:
             run = _Run(
-                feed=_Feed(wires.blocks(wire, past.settled)),
+                feed=feed,
                 journal=book,
                 connection=connection,
                 transport=way,
@@ -194,13 +194,30 @@ async def _opened(transport: Transport | None) -> AsyncIterator[Transport]:
         await own.close()
 
 
+CLOSE_TRIES, CLOSE_PAUSE = 100, 0.01
+"""How often, and how many seconds apart, a file that is being read is tried to be closed."""
+
+
 class _Feed:
     """The rows not yet taken; reads the next block when the last one is used up."""
 
-    def __init__(self, blocks: Iterator[list[Row]]) -> None:
+    def __init__(self, blocks: Generator[list[Row], None, None]) -> None:
         self._blocks = blocks
         self._rows: deque[Row] = deque()
         self._lock = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_why: object) -> None:
+        """Close the file: a run that was stopped has not come to its end."""
+        for _ in range(CLOSE_TRIES):
+            try:
+                self._blocks.close()
+            except ValueError:  # a worker that was cancelled left its reading to a thread
+                await asyncio.sleep(CLOSE_PAUSE)
+            else:
+                return
 
     async def next(self) -> Row | None:
         """Take a row; None when there are no more."""

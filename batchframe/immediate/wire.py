@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def count(path: Path) -> int:
         return sum(1 for line in file if not line.isspace())
 
 
-def blocks(path: Path, skip: Container[str]) -> Iterator[list[Row]]:
+def blocks(path: Path, skip: Container[str]) -> Generator[list[Row], None, None]:
     """Give the requests in blocks of about `BLOCK` bytes of file.
 
     Args:

@@ -333,6 +333,18 @@ def test_an_unusable_key_stops_the_run_without_showing_it(bench: Bench) -> None:
     assert KEY not in str(caught.value)
 
 
+def test_a_run_that_is_stopped_closes_its_file(bench: Bench, monkeypatch) -> None:
+    """Windows could not remove it otherwise, and its reader would be closed at some other time."""
+    from batchframe.immediate import wire
+
+    opened, real = [], wire.blocks
+    monkeypatch.setattr(wire, "blocks", lambda *args: opened.append(real(*args)) or opened[-1])
+    bench.write(IDS)
+    with running() as server, pytest.raises(ProviderError):
+        bench.run(server.url, headers={"Authorization": f"Bearer {KEY}\n"})
+    assert [blocks.gi_frame for blocks in opened] == [None]
+
+
 def test_one_moderated_row_does_not_stop_the_others(bench: Bench) -> None:
     """A 403 among answers is the row's own; the job can end."""
     bench.write(["bad", *IDS])
