@@ -26,7 +26,7 @@ import polars as pl
 
 from batchframe.dialects import openai
 from batchframe.frame.decode import Decoding, decode_part, outputs_file
-from batchframe.frame.join import join
+from batchframe.frame.join import UNUSED, join
 from batchframe.frame.outputs import merged, part_totals
 from batchframe.frame.parts import PartWriter, part_file
 from batchframe.frame.requests import SCHEMA
@@ -116,9 +116,8 @@ def decoded(folder: Path, numbers: list[int]) -> None:
 def ours(folder: Path, numbers: list[int], frame: pl.DataFrame) -> pl.DataFrame:
     """Go from the result files to the joined frame."""
     decoded(folder, numbers)
-    outputs = merged(
-        folder, [folder / outputs_file(number) for number in numbers], None, leave_out=("body",)
-    )
+    files = [folder / outputs_file(number) for number in numbers]
+    outputs = merged(folder, files, None, leave_out=UNUSED)
     return join(frame, outputs, key=None, prefix="", embedding=False, schema=None)
 
 

@@ -8,6 +8,8 @@ here gets what `dialects.openai.decode` would have said of it, several times fas
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
@@ -197,3 +199,72 @@ def body_of(raw: bytes) -> bytes:
     b'{"a": 1}'
     """
     return bytes(_bodies(raw).response.body)
+
+
+Path = tuple[str | int, ...]
+"""The members and places that lead to a value in a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a value may be that differs from line to line.
+
+    Args:
+        whole: A whole number of at most `most`, not negative; otherwise a string.
+        most: The largest number.
+        escapes: The string may be empty and hold escapes.
+    """
+
+    whole: bool = False
+    most: int = 0
+    escapes: bool = False
+
+    def holds(self, text: bytes) -> bool:
+        """Tell whether a value of valid JSON is of this kind.
+
+        Args:
+            text: The value as it is written.
+
+        >>> WORD.holds(b'"r0"'), WORD.holds(b"null"), COUNT.holds(b"12"), COUNT.holds(b"1.5")
+        (True, False, True, False)
+        """
+        if self.whole:
+            return text.isdigit() and int(text) <= self.most
+        if not text.startswith(b'"'):
+            return False
+        return self.escapes or (text != b'""' and b"\\" not in text)
+
+
+WORD = Kind()
+"""An id or a name."""
+TEXT = Kind(escapes=True)
+"""What a model wrote."""
+COUNT = Kind(whole=True, most=2**31 - 1)
+"""Tokens."""
+WHOLE = Kind(whole=True, most=10**17)
+"""A time, or a number that nothing is done with."""
+
+BODY: Path = ("response", "body")
+_USAGE: Path = (*BODY, "usage")
+CONTENT: Path = (*BODY, "choices", 0, "message", "content")
+
+VARYING: Mapping[Path, Kind] = {
+    ("custom_id",): WORD,
+    ("id",): WORD,
+    ("response", "request_id"): WORD,
+    (*BODY, "id"): WORD,
+    (*BODY, "created"): WHOLE,
+    (*BODY, "model"): WORD,
+    CONTENT: TEXT,
+    (*BODY, "system_fingerprint"): WORD,
+    (*_USAGE, "prompt_tokens"): COUNT,
+    (*_USAGE, "completion_tokens"): COUNT,
+    (*_USAGE, "total_tokens"): WHOLE,
+    (*_USAGE, "prompt_tokens_details", "cached_tokens"): COUNT,
+    (*_USAGE, "prompt_tokens_details", "cache_write_tokens"): COUNT,
+    (*_USAGE, "completion_tokens_details", "reasoning_tokens"): COUNT,
+}
+"""What differs between the lines of answers that are alike otherwise.
+
+Whatever values of their kinds stand here, a line that fits the types fits them still.
+"""

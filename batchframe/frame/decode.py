@@ -10,11 +10,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import orjson
 import polars as pl
 import pyarrow.parquet as pq
@@ -22,7 +23,9 @@ import pyarrow.parquet as pq
 from batchframe.dialects import normal
 from batchframe.dialects.dialect import Dialect
 from batchframe.frame import fitting
+from batchframe.frame.cutting import Cut, Cutter, lines_of
 from batchframe.frame.fitting import Costs
+from batchframe.frame.roll import Roll, Rows
 from batchframe.ledger.workspace import settle
 from batchframe.model import Reply, RowError, Usage
 from batchframe.redact import redact_json
@@ -41,14 +44,14 @@ CHUNK_BYTES = 16 << 20
 HEAVY = 4
 """A line that does not fit OpenAI's own types takes so many times the memory of one that does."""
 
-READ_BYTES = 1 << 20
+READ_BYTES = 4 << 20
 """Bytes of lines that are read at a time."""
 
 PIECE = 1_000
 """Answers turned into columns at a time."""
 
 _PARQUET: Mapping[str, Any] = {
-    "compression": "zstd", "compression_level": 1, "write_statistics": False,
+    "compression": "lz4", "write_statistics": False,
     "use_dictionary": ["model", "finish_reason", "error_code", "error_message", "price_source"],
 }  # fmt: skip
 """Bodies and ids are all different: a dictionary of them would only be built and thrown away."""
@@ -144,96 +147,118 @@ def decode_part(requests: Path, files: Iterable[Path], out: Path, how: Decoding)
     Returns:
         What was odd.
     """
-    table = pq.read_table(requests, columns=["custom_id", "row"])
-    names, numbers = (table[name].to_pylist() for name in ("custom_id", "row"))
-    part = _Part(dict(zip(names, numbers, strict=True)))
-    del table, names, numbers
+    roll, damaged = Roll.read(requests), 0
     growing = out.with_name(out.name + ".tmp")
+    cutter = Cutter() if how.dialect.typical else None
     with _Writer(growing, how) as writer:
         for path in files:
-            with path.open("rb") as file:
-                while lines := file.readlines(READ_BYTES):
-                    _read(lines, part, how, writer)
+            for lines in _read(path, cutter):
+                damaged += _take(lines, roll, how, writer)
         if how.absent is not None:
-            for custom_id, row in part.rows.items():
-                if row >= 0:
-                    writer.add(Reply(custom_id, error=how.absent), row, 0)
-    if part.doubled:
+            for custom_id, row in roll.absent():
+                writer.add(Reply(custom_id, error=how.absent), row, 0)
+    if roll.doubled:
         _keep_best(growing)
     settle(growing)
     growing.replace(out)
     settle(out)
-    return Reading(part.damaged, part.foreign, part.doubled)
+    return Reading(damaged, roll.foreign, roll.doubled)
 
 
-@dataclass
-class _Part:
-    """What rows there are, and what has come of each.
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Some lines of a file: answers that were cut out of them, and the lines that are left.
 
-    `rows` holds each id's row; once it is settled, the row's complement, which is negative.
+    The first `size` bytes of `data` are all of them as they came.
     """
 
-    rows: dict[str, int]
-    failed: set[str] = field(default_factory=set)
-    damaged: int = 0
-    foreign: int = 0
-    doubled: int = 0
+    cuts: list[Cut]
+    left: list[bytes]
+    data: bytes
+    size: int
 
-    def admit(self, custom_id: str, *, good: bool) -> int | None:
-        """Give the row of an outcome that counts, None for any other; a success may follow an error."""
-        row = self.rows.get(custom_id)
-        if row is None:
-            self.foreign += 1
-            return None
-        if row < 0:
-            self.doubled += 1
-            if custom_id not in self.failed:
-                return None
-            row = ~row
-        self.rows[custom_id] = ~row
-        if good:
-            self.failed.discard(custom_id)
+
+def _read(path: Path, cutter: Cutter | None) -> Iterator[_Lines]:
+    """Read a file a piece at a time; lines that are alike are cut, where they are OpenAI's own."""
+    rest = b""
+    with path.open("rb") as file:
+        while data := rest + file.read(READ_BYTES):
+            size = data.rfind(b"\n") + 1
+            if not size:  # a long line, or the last one without its newline
+                data += file.readline()
+                size = len(data)
+            rest = data[size:]
+            cuts, left = ([], lines_of(data[:size])) if cutter is None else cutter.cut(data, size)
+            yield _Lines(cuts, left, data, size)
+
+
+def _take(lines: _Lines, roll: Roll, how: Decoding, writer: _Writer) -> int:
+    """Take in some lines: all at once where that says the same as one after the other.
+
+    Returns:
+        How many lines could not be read.
+    """
+    said, damaged = _said(lines.left, how)
+    if lines.cuts:
+        ids = pl.concat([cut.frame["custom_id"] for cut in lines.cuts])
+        numbers = np.concatenate([cut.numbers for cut in lines.cuts])
+        apart = not said or not ids.is_in([one.custom_id for one in said]).any()
+        rows = roll.admit_new(ids, numbers) if apart else None
+        if rows is None:
+            said, damaged = _said(lines_of(lines.data[: lines.size]), how)
         else:
-            self.failed.add(custom_id)
-        return row
-
-    def admit_new(self, custom_ids: list[str]) -> list[int] | None:
-        """Give the rows of answers none of which came before; None, and nothing done, otherwise."""
-        rows = self.rows
-        found: list[int] = []
-        for custom_id in custom_ids:
-            row = rows.get(custom_id, -1)
-            if row < 0:
-                rows.update(zip(custom_ids, found, strict=False))
-                return None
-            rows[custom_id] = ~row
-            found.append(row)
-        return found
+            writer.add_frames(
+                [cut.frame for cut in lines.cuts], rows, lines.size - sum(map(len, lines.left))
+            )
+    _admit(said, roll, writer)
+    return damaged
 
 
-def _read(lines: list[bytes], part: _Part, how: Decoding, writer: _Writer) -> None:
-    """Take in some lines: all at once where all of them fit and none came before."""
-    fitted = [fitting.fields(raw) for raw in lines] if how.dialect.typical else [None] * len(lines)
-    found = [one for one in fitted if one is not None]
-    if len(found) == len(lines):
-        rows = part.admit_new([one[0] for one in found])
-        if rows is not None:
-            writer.add_fitting(found, rows, sum(map(len, lines)))
-            return
-    for raw, one in zip(lines, fitted, strict=True):
-        if one is not None:
-            row = part.admit(one[0], good=True)
-            if row is not None:
-                writer.add_fitting([one], [row], len(raw))
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What one line said: an answer that fits the types, or whatever the dialect makes of it."""
+
+    custom_id: str
+    size: int
+    fields: fitting.Fields | None = None
+    reply: Reply | None = None
+
+
+def _said(lines: Iterable[bytes], how: Decoding) -> tuple[list[_Outcome], int]:
+    """Read lines one by one; gives what they said, and how many said nothing that can be read."""
+    said: list[_Outcome] = []
+    damaged = 0
+    for raw in lines:
+        found = fitting.fields(raw) if how.dialect.typical else None
+        if found is not None:
+            said.append(_Outcome(found[0], len(raw), found))
             continue
         line = _line(raw)
         if line is None:
-            part.damaged += bool(raw.strip(_BLANK))
+            damaged += bool(raw.strip(_BLANK))
             continue
         reply = how.dialect.decode(line)
-        row = part.admit(reply.custom_id, good=reply.error is None)
-        if row is not None:
-            writer.add(reply, row, len(raw))
+        said.append(_Outcome(reply.custom_id, len(raw), reply=reply))
+    return said, damaged
+
+
+def _admit(said: list[_Outcome], roll: Roll, writer: _Writer) -> None:
+    """Write down what counts of what lines said."""
+    found = [one.fields for one in said if one.fields is not None]
+    if found and len(found) == len(said):
+        rows = roll.admit_new(pl.Series([one.custom_id for one in said], dtype=pl.String))
+        if rows is not None:
+            writer.add_fitting(found, rows.tolist(), sum(one.size for one in said))
+            return
+    for one in said:
+        good = one.reply is None or one.reply.error is None
+        row = roll.admit(one.custom_id, good=good)
+        if row is None:
+            continue
+        if one.fields is not None:
+            writer.add_fitting([one.fields], [row], one.size)
+        elif one.reply is not None:
+            writer.add(one.reply, row, one.size)
 
 
 class _Writer:
@@ -272,6 +297,15 @@ class _Writer:
         if len(self._found) >= PIECE:
             self._gather()
         self._full(size, len(found))
+
+    def add_frames(self, frames: list[pl.DataFrame], rows: Rows, size: int) -> None:
+        """Take in answers as columns (`fitting.PIECE` without `row`), from lines of `size` bytes in all."""
+        start = 0
+        for frame in frames:
+            those = pl.Series("row", rows[start : start + frame.height])
+            self._pieces.append(frame.hstack([those])[fitting.PIECE.names()])
+            start += frame.height
+        self._full(size, len(rows))
 
     def _gather(self) -> None:
         """Turn what is there of answers into columns, while it is fresh in the processor's cache."""

@@ -6,7 +6,7 @@ fit is none of this file's business. Costs are worked out for all rows of a tabl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -82,24 +82,31 @@ def _cut(raw: bytes) -> bytes:
     return body_of(raw)
 
 
+_COLUMNS: Mapping[str, Any] = {
+    "custom_id": pl.String, "response": pl.String, "model": pl.String, "finish_reason": pl.String,
+    "request_id": pl.String, "row": pl.Int64, **dict.fromkeys(COUNTS, pl.Int64),
+    "embedding": pl.List(pl.Float32), "body": pl.String,
+}  # fmt: skip
+
+PIECE = pl.Schema(_COLUMNS)
+"""Some answers as columns, before what can be said of many more at once."""
+
+
 def columns(found: Sequence[Fields], rows: Sequence[int]) -> pl.DataFrame:
-    """Give some answers as columns; what can be said of many more at once is left to `table`.
+    """Give some answers as columns (`PIECE`).
 
     Args:
         found: What `fields` gave, one at least.
         rows: Their rows.
     """
     ids, texts, vectors, models, ends, *counts, requests, written = zip(*found, strict=True)
-    texts_of = {
+    bodies = pl.Series("body", written, pl.Binary).cast(pl.String)
+    made: dict[str, Any] = {
         "custom_id": ids, "response": texts, "model": models, "finish_reason": ends,
-        "request_id": requests,
+        "request_id": requests, "row": rows, **dict(zip(COUNTS, counts, strict=True)),
+        "embedding": vectors, "body": _last(bodies),
     }  # fmt: skip
-    made = [pl.Series(name, values, pl.String) for name, values in texts_of.items()]
-    made.append(pl.Series("row", rows, pl.Int64))
-    made += [pl.Series(name, values, pl.Int64) for name, values in zip(COUNTS, counts, strict=True)]
-    made.append(pl.Series("embedding", vectors, pl.List(pl.Float32)))
-    made.append(pl.Series("body", written, pl.Binary))
-    return pl.DataFrame(made)
+    return pl.DataFrame([pl.Series(name, made[name], kind) for name, kind in PIECE.items()])
 
 
 def table(
@@ -108,19 +115,17 @@ def table(
     """Give answers as a frame with the columns of `decode.SCHEMA` that answers have.
 
     Args:
-        pieces: What `columns` gave, one at least.
+        pieces: Frames of the columns of `PIECE`, one at least.
         part: The part they are of.
         costs: What they cost.
         price_source: Whose prices those are.
     """
-    whole = pl.concat(pieces).with_columns(
-        pl.col("body").cast(pl.String),
+    whole = pl.concat(pieces)
+    return whole.with_columns(
+        costs(whole.select("model", *COUNTS)).alias("cost_usd"),
         part=pl.lit(part, pl.Int32),
         ok=pl.lit(value=True),
         price_source=pl.lit(price_source, pl.String),
-    )
-    return whole.with_columns(
-        _last(whole["body"]), costs(whole.select("model", *COUNTS)).alias("cost_usd")
     )
 
 

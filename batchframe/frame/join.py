@@ -14,6 +14,9 @@ CHAT_COLUMNS = (
     "response", "parsed", "error", "model", "finish_reason", "input_tokens", "cached_tokens",
     "output_tokens", "reasoning_tokens", "cost_usd",
 )  # fmt: skip
+UNUSED = ("body", "extra", "request_id", "latency")
+"""Columns of outputs that no result shows: large ones, mostly."""
+
 EMBEDDING_COLUMNS = ("embedding", "error", "model", "input_tokens", "cost_usd")
 
 

@@ -33,7 +33,7 @@ from batchframe.errors import (
 )
 from batchframe.frame import outputs as merging
 from batchframe.frame.decode import outputs_file
-from batchframe.frame.join import join
+from batchframe.frame.join import UNUSED, join
 from batchframe.frame.outputs import BULKY
 from batchframe.frame.parts import PartWriter, part_file
 from batchframe.frame.requests import SCHEMA
@@ -207,7 +207,7 @@ class Job:
         settings = self._row()["settings"]
         return join(
             self.frame(),
-            self._outputs(leave_out=("body",)),
+            self._outputs(leave_out=UNUSED),
             key=settings["key"],
             prefix=settings["prefix"] if self._prefix is None else self._prefix,
             embedding=self._row()["endpoint"] == Endpoint.EMBEDDINGS,

@@ -183,7 +183,11 @@ def cost_columns(frame: pl.DataFrame, rates_by_model: Mapping[str, Rates | None]
         above = pl.col("input_tokens") > pl.lit(step).gather(pl.col("slot"))
         row = row + above.fill_null(value=False).cast(pl.UInt32)
     rates = work.select(pl.lit(table[name]).gather(row).alias(name) for name in table.columns)
-    return pl.concat([work, rates], how="horizontal").select(_cost_expressions())
+    # step by step: one expression that repeats its parts takes Polars longer to plan than to compute
+    counted = work.hstack(rates).with_columns(_known()).with_columns(_counts())
+    parts = counted.select(*_parts(), _marked())
+    total = pl.col("cost_input") + pl.col("cost_cached") + pl.col("cost_output")
+    return parts.select(total.alias("cost"), pl.all())
 
 
 def _rate_table(
@@ -225,14 +229,19 @@ def _rate_table(
     return table, slots, starts
 
 
-def _cost_expressions() -> list[pl.Expr]:
+def _cached_and_written() -> tuple[pl.Expr, pl.Expr]:
     import polars as pl  # noqa: PLC0415 - the rest of this room does without Polars
 
-    zero = pl.lit(Decimal(0), pl.Decimal(38, PLACES))
+    return pl.col("cached_tokens").fill_null(0), pl.col("cache_write_tokens").fill_null(0)
+
+
+def _known() -> pl.Expr:
+    """Say which rows have a price, and counts that make sense."""
+    import polars as pl  # noqa: PLC0415 - the rest of this room does without Polars
+
     count = {name: pl.col(name) for name in COUNTS}
     input_, output = count["input_tokens"], count["output_tokens"]
-    cached = count["cached_tokens"].fill_null(0)
-    written = count["cache_write_tokens"].fill_null(0)
+    cached, written = _cached_and_written()
     sane = pl.all_horizontal(
         each.is_null() | each.is_between(0, MOST_TOKENS) for each in count.values()
     )
@@ -243,26 +252,51 @@ def _cost_expressions() -> list[pl.Expr]:
         & (cached + written <= input_)
         & ~(count["reasoning_tokens"] > output).fill_null(value=False)
     )
+    return known.alias("known")
 
-    def price(tokens: pl.Expr, rate: str) -> pl.Expr:
-        # Masked before the product: a nonsense count must not overflow the ones beside it.
-        tokens = pl.when(known).then(tokens)
-        product = pl.when(tokens == 0).then(zero).otherwise(tokens * pl.col(rate))
+
+def _counts() -> list[pl.Expr]:
+    """Give the counts that are priced; null where `_known` says no.
+
+    A nonsense count must not overflow the products beside it.
+    """
+    import polars as pl  # noqa: PLC0415 - the rest of this room does without Polars
+
+    known = pl.col("known")
+    input_, output = pl.col("input_tokens"), pl.col("output_tokens")
+    cached, written = _cached_and_written()
+    no_output = output.is_null() & (pl.col("embedding") | (pl.col("rate_output") == 0))
+    return [
+        pl.when(known).then(input_ - cached - written).alias("uncached"),
+        pl.when(known).then(cached).alias("cached"),
+        pl.when(known).then(written).alias("written"),
+        pl.when(known).then(pl.when(no_output).then(0).otherwise(output)).alias("output"),
+    ]
+
+
+def _parts() -> list[pl.Expr]:
+    """Price the counts of `_counts`."""
+    import polars as pl  # noqa: PLC0415 - the rest of this room does without Polars
+
+    zero = pl.lit(Decimal(0), pl.Decimal(38, PLACES))
+
+    def price(tokens: str, rate: str) -> pl.Expr:
+        product = pl.when(pl.col(tokens) == 0).then(zero).otherwise(pl.col(tokens) * pl.col(rate))
         return pl.when("free").then(zero).otherwise(product)
 
-    no_output = output.is_null() & (pl.col("embedding") | (pl.col("rate_output") == 0))
-    parts = {
-        "cost_input": price(input_ - cached - written, "rate_input")
-        + price(written, "rate_cache_write"),
-        "cost_cached": price(cached, "rate_cached"),
-        "cost_output": price(pl.when(no_output).then(0).otherwise(output), "rate_output"),
-    }
-    bound = known & (cached > 0) & pl.col("bound") & ~pl.col("free")
+    uncached, written = price("uncached", "rate_input"), price("written", "rate_cache_write")
+    return [
+        (uncached + written).alias("cost_input"),
+        price("cached", "rate_cached").alias("cost_cached"),
+        price("output", "rate_output").alias("cost_output"),
+    ]
+
+
+def _marked() -> pl.Expr:
+    """Give the source of a price, and whether it is an upper bound."""
+    import polars as pl  # noqa: PLC0415 - the rest of this room does without Polars
+
+    bound = pl.col("known") & (pl.col("cached") > 0) & pl.col("bound") & ~pl.col("free")
     source = pl.col("source")
     marked = pl.when(bound).then(source + pl.lit(f"; {UPPER_BOUND}")).otherwise(source)
-    total = parts["cost_input"] + parts["cost_cached"] + parts["cost_output"]
-    return [
-        total.alias("cost"),
-        *(part.alias(name) for name, part in parts.items()),
-        marked.alias("cost_source"),
-    ]
+    return marked.alias("cost_source")
