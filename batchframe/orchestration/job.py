@@ -45,7 +45,7 @@ from batchframe.notebook import display
 from batchframe.notebook.html import text
 from batchframe.notebook.kernel import while_blocked
 from batchframe.orchestration import follow as following
-from batchframe.orchestration import forgetting
+from batchframe.orchestration import forgetting, remains
 from batchframe.orchestration.driver import Driver, Memory
 from batchframe.orchestration.mend import is_whole
 from batchframe.orchestration.plan import FRAME_FILE, line_sizes, part_row
@@ -388,8 +388,27 @@ class Job:
             self._drive()
         return self
 
+    def cleanup(self) -> Job:
+        """Remove the job's files at its providers, input and results; the answers here stay.
+
+        Parts whose answers are not all here keep theirs. Providers remove such files by themselves
+        after some days or weeks; do it sooner where files are counted (Azure) or private. A result
+        file that is damaged here afterwards cannot be fetched again.
+
+        Returns:
+            The job itself.
+
+        Raises:
+            ProviderError: A provider did not let it happen; the same call goes on.
+        """
+        with self._changing():
+            remains.clean_up(self._row(), self._workspace.store.parts(self._id))
+        return self
+
     def forget(self) -> None:
         """Remove the job from the workspace: its ledger rows and all its files.
+
+        What it left at its providers stays there: `cleanup()` first.
 
         Raises:
             InputError: It has not ended; cancel it first.
