@@ -15,7 +15,7 @@ from pydantic_settings import SettingsConfigDict
 
 from batchframe.dialects import openai
 from batchframe.model import Endpoint, Limits
-from batchframe.providers.account import Account, bearer
+from batchframe.providers.account import Account, bearer, key_help
 from batchframe.providers.rest import Rest
 from batchframe.providers.shaped import Shaped, Surface
 
@@ -111,7 +111,7 @@ def made(account: Settings) -> Shaped:
         account=account,
         surface=SURFACE,
         limits=limits,
-        rest=Rest("openai", account.base_url, headers, f"Set {KEY} to a key that may use batches."),
+        rest=Rest("openai", account.base_url, headers, key_help(KEY)),
         known=MODELS,
         ready=partial(bearer, account, "openai", KEY),
         headers=headers,
