@@ -158,7 +158,8 @@ class Limits:
     """The most that one provider-side batch may hold; `source` and `as_of` say whence the figures.
 
     `line_bytes` is the most that one request's line may have. `queue_tokens` is how many prompt
-    tokens of a model may wait at the provider at once: no part may have more.
+    tokens of a model may wait at the provider at once: no part may have more. `inputs` is how many
+    texts a batch of embeddings may have in all its lines together.
     """
 
     requests: int
@@ -167,6 +168,7 @@ class Limits:
     as_of: str
     line_bytes: int | None = None
     queue_tokens: int | None = None
+    inputs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

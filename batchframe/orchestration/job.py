@@ -48,7 +48,7 @@ from batchframe.orchestration import follow as following
 from batchframe.orchestration import forgetting, remains
 from batchframe.orchestration.driver import Driver, Memory
 from batchframe.orchestration.mend import is_whole
-from batchframe.orchestration.plan import FRAME_FILE, line_sizes, part_row
+from batchframe.orchestration.plan import FRAME_FILE, limits_of, line_sizes, part_row
 from batchframe.orchestration.steps import Effect, PartState
 from batchframe.orchestration.view import groups_to_json
 from batchframe.providers.registry import model_ref, provider
@@ -354,8 +354,11 @@ class Job:
     def _write_again(self, again: pl.DataFrame) -> list[dict[str, Any]]:
         """Write the requests of some rows as new parts; gives the parts' ledger rows."""
         known = self._workspace.store.parts(self._id)
-        limits = {p["model"]: provider(model_ref(p["model"]).provider).limits for p in known}
-        lines = line_sizes(self._row()["mode"], Endpoint(self._row()["endpoint"]))
+        row = self._row()
+        endpoint = Endpoint(row["endpoint"])
+        asked = {p["model"]: provider(model_ref(p["model"]).provider) for p in known}
+        limits = {model: limits_of(found, endpoint) for model, found in asked.items()}
+        lines = line_sizes(row["mode"], endpoint)
         writer = PartWriter(self._folder, limits, len(known), lines)
         for number in sorted(set(again["part"].to_list())):
             requests = pl.read_parquet(self._folder / part_file(number)).select(SCHEMA.names())

@@ -15,7 +15,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +41,7 @@ from batchframe.orchestration.forgetting import forget_files
 from batchframe.orchestration.priced import rates_of
 from batchframe.orchestration.steps import PartState
 from batchframe.pricing.estimate import Estimate, budget, combine, estimate, said
-from batchframe.providers.base import BatchProvider
+from batchframe.providers.base import BatchProvider, Provider
 from batchframe.providers.registry import answer_tokens, model_ref, provider
 
 if TYPE_CHECKING:
@@ -191,8 +191,19 @@ class _LimitsByModel(dict[str, Limits]):
         ref = model_ref(model)
         found = provider(ref.provider)
         found.check(ref.name, self._endpoint)
-        self[model] = found.limits
-        return found.limits
+        self[model] = limits_of(found, self._endpoint)
+        return self[model]
+
+
+def limits_of(found: Provider, endpoint: Endpoint) -> Limits:
+    """Say what one part of a provider's may hold.
+
+    Args:
+        found: The provider.
+        endpoint: What its requests are for: only embeddings are counted by their inputs.
+    """
+    limits = found.limits
+    return limits if endpoint is Endpoint.EMBEDDINGS else replace(limits, inputs=None)
 
 
 def line_sizes(mode: Mode, endpoint: Endpoint) -> Callable[[str], pl.Expr]:

@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import re
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -124,6 +125,7 @@ class Rest:
     timeout: float = 120.0
     advice: Mapping[str, str] = field(default_factory=dict)
     _clients: dict[int, httpx2.Client] = field(default_factory=dict, repr=False)
+    _making: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
         weakref.finalize(self, _close, self._clients)
@@ -268,8 +270,9 @@ class Rest:
     def _kept(self) -> Iterator[httpx2.Client]:
         """Give this process's client, whose connections stay open."""
         pid = os.getpid()  # a forked child must not share its parent's connections
-        if pid not in self._clients:
-            self._clients[pid] = self._client()
+        with self._making:  # parts begin side by side, and of two clients one would stay open
+            if pid not in self._clients:
+                self._clients[pid] = self._client()
         yield self._clients[pid]
 
     @contextmanager

@@ -304,6 +304,28 @@ def test_an_address_that_is_none_is_refused(url):
         way(url)
 
 
+def test_threads_that_begin_together_share_one_client(monkeypatch):
+    """Of two the second would take the first one's place, which then stays open."""
+    made, real = [], Rest._client
+
+    def client(self):
+        made.append(real(self))
+        threading.Event().wait(0.05)
+        return made[-1]
+
+    monkeypatch.setattr(Rest, "_client", client)
+    with server(OK) as (url, _):
+        one = way(url)
+        threads = [threading.Thread(target=one.call, args=("GET", "/x", "look")) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for each in made:
+            each.close()
+    assert len(made) == 1
+
+
 def test_the_way_shows_no_key():
     """Nor does a malformed one appear in what is raised."""
     assert KEY not in repr(way("https://acme.example/v1"))
