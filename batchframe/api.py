@@ -92,7 +92,8 @@ def submit(
         key: The column that identifies rows; None: their position.
         prefix: Put before the names of the columns that the result adds.
         name: What people see; None: the first words of the prompt.
-        metadata: Up to 13 pairs of text, kept with the job and given to the provider.
+        metadata: Up to 13 pairs of text, kept with the job and given to the provider where its batches
+            have a place for them (the plan warns where not). Keys have up to 64 characters, values 512.
         budget_usd: Refuse to send when the high end of the estimate is above this.
         prices: Prices by hand, in US dollars per million tokens:
             `{"openai/my-model": {"input": 0.25, "output": 2}}`.

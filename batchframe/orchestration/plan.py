@@ -42,7 +42,7 @@ from batchframe.orchestration.priced import rates_of
 from batchframe.orchestration.steps import PartState
 from batchframe.pricing.estimate import Estimate, budget, combine, estimate, said
 from batchframe.providers.base import BatchProvider, Provider
-from batchframe.providers.registry import answer_tokens, model_ref, provider
+from batchframe.providers.registry import answer_tokens, carries_metadata, model_ref, provider
 
 if TYPE_CHECKING:
     from batchframe.orchestration.job import Job
@@ -461,12 +461,17 @@ class Plan:
             )
         for model in self.staged.samples:
             ref = model_ref(model)
-            managed = self.request.mode == "batch" and not is_native(ref, self.request.mode)
+            native = is_native(ref, self.request.mode)
+            if self.request.metadata and native and not carries_metadata(ref.provider):
+                found.append(
+                    f"batches at {ref.provider} carry no metadata: metadata= stays with the job"
+                )
+            managed = self.request.mode == "batch" and not native
             if managed and ref.provider != "local":
                 found.append(
                     f"{ref.provider} has no batch API: rows are sent one by one, at the ordinary price"
                 )
-        return (*found, *warned(self.request, self.staged.samples))
+        return (*dict.fromkeys(found), *warned(self.request, self.staged.samples))
 
     def __repr__(self) -> str:
         count, sent = len(self.parts), self.rows - self.staged.unsent

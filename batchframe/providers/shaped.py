@@ -141,6 +141,11 @@ class Shaped:
         """How often a batch is asked for."""
         return self.account.poll_seconds
 
+    @property
+    def carries_metadata(self) -> bool:
+        """Whether its batches have a place for the user's metadata."""
+        return self.surface.metadata
+
     def models(self) -> list[str]:
         """Name some models; any other name is passed on as it is."""
         return list(self.known)
