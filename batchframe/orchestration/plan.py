@@ -38,7 +38,7 @@ from batchframe.model import Endpoint, Limits, Mode, ModelRef
 from batchframe.notebook.hostile import clean
 from batchframe.orchestration.driver import Memory
 from batchframe.orchestration.forgetting import forget_files
-from batchframe.orchestration.priced import rates_of
+from batchframe.orchestration.priced import idle_prices, rates_of, refuse_idle
 from batchframe.orchestration.steps import PartState
 from batchframe.pricing.estimate import Estimate, budget, combine, estimate, said
 from batchframe.providers.base import BatchProvider, Provider
@@ -425,14 +425,19 @@ class Plan:
 
         Raises:
             BudgetError: The high end of the estimate exceeds the budget, or a price is unknown.
-            InputError: There are warnings, and `strict=True`.
+            InputError: Prices by hand are for none of the models; or there are warnings, and
+                `strict=True`.
         """
         self._check_budget()
+        self._check_prices()
         self._check_warnings()
 
     def _check_budget(self) -> None:
         if self.request.budget_usd is not None and self.staged.parts:
             budget(self.estimate, self.request.budget_usd)
+
+    def _check_prices(self) -> None:
+        refuse_idle(self.request.memory.prices or {}, self.staged.samples)
 
     def _check_warnings(self) -> None:
         if self.request.strict:
@@ -442,7 +447,7 @@ class Plan:
     def refusals(self) -> tuple[str, ...]:
         """Why `submit()` would raise; empty when it would not."""
         found = []
-        for check in (self._check_budget, self._check_warnings):
+        for check in (self._check_budget, self._check_prices, self._check_warnings):
             try:
                 check()
             except InputError as error:
@@ -471,6 +476,8 @@ class Plan:
                 found.append(
                     f"{ref.provider} has no batch API: rows are sent one by one, at the ordinary price"
                 )
+        idle = idle_prices(self.request.memory.prices or {}, self.staged.samples)
+        found += [text.rstrip(".") for text in idle]
         return (*dict.fromkeys(found), *warned(self.request, self.staged.samples))
 
     def __repr__(self) -> str:
