@@ -15,7 +15,7 @@ import batchframe as bf
 from batchframe import errors
 from batchframe.model import Endpoint, Phase, Ticket
 from batchframe.providers import azure as module
-from batchframe.providers import rest
+from batchframe.providers import rest, shaped
 from batchframe.testing import clouds, registered
 
 DF = pl.DataFrame({"t": ["a", "b", "c"]})
@@ -256,6 +256,35 @@ def test_the_deadline_counts_from_the_create(hours, over):
     made = bf.Azure(endpoint="https://r.openai.azure.com", api_key="k", deadline_hours=hours)
     assert made._is_over(Ticket("azure", {"intended_at": time.time() - 3600})) is over
     assert made._is_over(Ticket("azure", {})) is False
+
+
+def test_empty_ids_are_no_files_and_an_empty_file_is_one(cloud, tmp_path, monkeypatch):
+    """A young batch has "" for both; one that went well has an error file of no bytes."""
+    with connected(cloud) as made:
+        job = DF.batch.submit(model="azure/m", prompt="{t}").wait()
+        (batch,) = cloud.jobs.values()
+        assert cloud.store[batch.error_file_id].data == b""
+        assert job.outputs()["ok"].all()
+        nothing = {"status": "Cancelled", "output_file_id": "", "error_file_id": ""}
+        monkeypatch.setattr(type(made), "_get", lambda *_: nothing)
+        assert made.fetch(Ticket("azure", {"batch": "b"}), tmp_path) == []
+
+
+def test_iso_dates_say_which_of_two_batches_is_older():
+    """The younger one is a duplicate; "canceled" and "Cancelled" are one status, null counts are unknown."""
+    old, new = "2026-11-27T10:00:00.1234567+00:00", "2026-11-27T11:00:00.0000000+00:00"
+    assert shaped._age({"created_at": new}) - shaped._age({"created_at": old}) == 3600
+    assert shaped._age({"created_at": 1_790_000_000}) == 1_790_000_000
+    assert shaped._age({"created_at": None}) == 0
+    made = bf.Azure(endpoint="https://r.openai.azure.com", api_key="k")
+    counts = {"total": None, "completed": None, "failed": None}
+    for status, phase in (
+        ("Validating", Phase.WAITING), ("canceled", Phase.ENDED), ("Cancelled", Phase.ENDED),
+        ("InProgress", Phase.WAITING), ("Expired", Phase.ENDED), ("Completed", Phase.ENDED),
+    ):  # fmt: skip
+        made._get = lambda *_, s=status: {"status": s, "request_counts": counts, "created_at": old}
+        seen = made.poll(Ticket("azure", {"batch": "b"}))
+        assert (seen.phase, seen.total, seen.done, seen.failed) == (phase, None, None, None), status
 
 
 # --- credentials
