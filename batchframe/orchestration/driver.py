@@ -226,9 +226,8 @@ class Driver:
                 self._saved[number] = time.monotonic()
                 await self._save(number, state=after, intent=None, **changes)
             if limited is not None:
-                if (await self._job())[
-                    "message"
-                ] == limited:  # a sibling may have said another thing
+                told = (await self._job())["message"]
+                if told == limited:  # a sibling may have said another thing
                     await self._save_job(message=None)
                 limited = None
             await self._publish()

@@ -79,7 +79,7 @@ ADVICE: Mapping[str, str] = {
     ),
     "quotaexceeded": (
         "Delete files that nobody needs any more: bf.job(id).cleanup() removes those of a job that "
-        "has ended; others stand in the portal under 'Data files'. What is paid is kept."
+        "has ended; others can be deleted in the portal. What is paid is kept."
     ),
 }
 """Azure's code, in lower case -> whose turn it is (troubleshooting table of the batch how-to, 2026-11)."""

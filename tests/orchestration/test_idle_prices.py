@@ -81,6 +81,7 @@ def test_a_comparison_gives_each_job_its_own_prices():
     call = {"models": ["fake/one", "fake/two"], "prompt": "{text}", "strict": True}
     score = {"scorers": {"right": scorers.exact_match("text")}}
     found = DF.batch.compare(**call, **score, prices={"fake/two": ONE})
+    assert list(found.jobs) == ["fake/one", "fake/two"]
     costs = {row["entry"]: row["cost_usd"] for row in found.leaderboard.to_dicts()}
     assert costs["fake/one"] is None
     assert costs["fake/two"] > 0

@@ -250,6 +250,16 @@ def test_a_batch_over_its_deadline_is_cancelled_once_and_what_is_answered_is_kep
     assert "is over its deadline of 5e-05 h and is cancelled" in caplog.text
 
 
+def test_a_cancellation_that_takes_its_time_is_asked_for_once():
+    """Azure takes minutes over it, and each look would ask again."""
+    made = bf.Azure(endpoint="https://r.openai.azure.com", api_key="k", deadline_hours=1)
+    asked = []
+    made._get, made._cancel = lambda *_: {"status": "cancelling"}, asked.append
+    for batch in ("b1", "b1", "b2", "b1"):
+        made.poll(Ticket("azure", {"batch": batch, "intended_at": time.time() - 7200}))
+    assert asked == ["b1", "b2"]
+
+
 @pytest.mark.parametrize(("hours", "over"), [(None, False), (2.0, False), (0.9, True)])
 def test_the_deadline_counts_from_the_create(hours, over):
     """An hour ago; without a deadline there is none."""
