@@ -92,10 +92,12 @@ def submit(
         key: The column that identifies rows; None: their position.
         prefix: Put before the names of the columns that the result adds.
         name: What people see; None: the first words of the prompt.
-        metadata: Up to 13 pairs of text, kept with the job and given to the provider.
+        metadata: Up to 13 pairs of text, kept with the job and given to the provider where its batches
+            have a place for them (the plan warns where not). Keys have up to 64 characters, values 512.
         budget_usd: Refuse to send when the high end of the estimate is above this.
         prices: Prices by hand, in US dollars per million tokens:
-            `{"openai/my-model": {"input": 0.25, "output": 2}}`.
+            `{"openai/my-model": {"input": 0.25, "output": 2}}`. Refused when none is for a model of the
+            job; the plan warns of each that is for none.
         retry: How often a row is tried when the other side stumbles.
         concurrency: Requests at once where batchframe sends them itself.
         on_invalid: What becomes of a row whose own values make a request that its provider would
@@ -386,6 +388,7 @@ def decode(
         FileError: A file is not there, or is not what it should be.
     """
     from batchframe.orchestration import offline  # noqa: PLC0415
+    from batchframe.orchestration.priced import refuse_idle  # noqa: PLC0415
     from batchframe.providers.registry import model_ref  # noqa: PLC0415
 
     if not isinstance(model, str):
@@ -398,13 +401,15 @@ def decode(
     several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not several:
         raise InputError("decode() needs at least one result file.")
+    given_prices = arguments.prices(prices)
+    refuse_idle(given_prices or {}, [str(model_ref(model))])
     return offline.decode(
         [Path(path).expanduser() for path in several],
         model_ref(model),
         ids=None if ids is None else Path(ids).expanduser(),
         endpoint=arguments.endpoint(endpoint),
         schema=schema,
-        prices=arguments.prices(prices),
+        prices=given_prices,
     )
 
 

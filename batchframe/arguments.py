@@ -32,6 +32,8 @@ FAULTS = ("row_error", "raise")
 _NAME_LENGTH = 80
 _METADATA_PAIRS, _METADATA_KEY, _METADATA_VALUE = 13, 64, 512
 """OpenAI's limits (2026-11): 16 pairs, of which three are ours."""
+_METADATA_OURS = ("batchframe", "job", "part")
+"""Keys under which batches carry what finds them again: a user's would hide it, or be hidden."""
 _MOST_DOLLARS = Decimal(10) ** 12
 _COLUMNS = 8  # that a message lists
 _PRICE_DECIMALS = 12  # a float means what it prints, to the picodollar
@@ -188,7 +190,10 @@ def metadata(given: Any) -> dict[str, str]:
         raise InputError(f"metadata={shown(given)}: it is a mapping of text to text.")
     pairs = dict(given or {})
     if len(pairs) > _METADATA_PAIRS:
-        raise InputError(f"metadata= holds {len(pairs)} pairs; at most {_METADATA_PAIRS}.")
+        raise InputError(
+            f"metadata= holds {len(pairs)} pairs; at most {_METADATA_PAIRS}: providers take 16, and "
+            "three are batchframe's own. Leave some out, or put several into one text."
+        )
     for k, v in pairs.items():
         if not isinstance(k, str) or not isinstance(v, str):
             raise InputError(f"metadata={{{shown(k)}: {shown(v)}}}: keys and values must be text.")
@@ -196,6 +201,11 @@ def metadata(given: Any) -> dict[str, str]:
             raise InputError(
                 f"metadata['{k[:_METADATA_KEY]}'] is too long: keys up to {_METADATA_KEY}, values "
                 f"up to {_METADATA_VALUE} characters."
+            )
+        if k in _METADATA_OURS:
+            raise InputError(
+                f"metadata['{k}'] is batchframe's own: it is how a batch is found again. Type: "
+                f"metadata={{'my_{k}': ...}}"
             )
         try:
             (k + v).encode()

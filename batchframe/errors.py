@@ -24,6 +24,7 @@ BatchframeError
 ├── QueueFullError            it takes no more batches for now; the job waits by itself
 ├── QuotaError                the purse is empty or a spending limit is reached; nothing helps but money
 └── ProviderUnavailableError  it cannot be reached or is overloaded; the same call may work later
+    └── RateLimitError            it takes no more calls for now; the job waits by itself
 """
 
 from __future__ import annotations
@@ -126,6 +127,19 @@ class QuotaError(ProviderError):
 
 class ProviderUnavailableError(ProviderError):
     """The provider cannot be reached or is overloaded; the same call may work later."""
+
+
+class RateLimitError(ProviderUnavailableError):
+    """The provider takes no more calls for now, and did nothing; a job waits by itself.
+
+    Args:
+        message: For people.
+        pause: Seconds that it asks for; None: it does not say.
+    """
+
+    def __init__(self, message: str, pause: float | None = None) -> None:
+        super().__init__(message)
+        self.pause = pause
 
 
 def nearest(name: str, known: Iterable[str], *, most: int = 3) -> str:

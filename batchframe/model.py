@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -158,7 +158,8 @@ class Limits:
     """The most that one provider-side batch may hold; `source` and `as_of` say whence the figures.
 
     `line_bytes` is the most that one request's line may have. `queue_tokens` is how many prompt
-    tokens of a model may wait at the provider at once: no part may have more.
+    tokens of a model may wait at the provider at once: no part may have more. `inputs` is how many
+    texts a batch of embeddings may have in all its lines together.
     """
 
     requests: int
@@ -167,6 +168,7 @@ class Limits:
     as_of: str
     line_bytes: int | None = None
     queue_tokens: int | None = None
+    inputs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +176,20 @@ class Connection:
     """Where and how synchronous requests go: what the immediate engine needs to know of a provider.
 
     `headers` may hold credentials: never log, store or show a Connection. `concurrency` is how many
-    requests the other side can work on at once, when it knows.
+    requests the other side can work on at once, when it knows. `params` is the query of every request.
+    `unversioned` says that `base_url` stands for the `/v1` of a request's path, although it does not
+    end so. `renew` gives the headers anew, where they hold tokens that age. `key_help` is what to type
+    when the credentials are refused.
     """
 
     base_url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     concurrency: int | None = None
     timeout: float = 600.0
+    params: Mapping[str, str] = field(default_factory=dict)
+    unversioned: bool = False
+    renew: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False)
+    key_help: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ like a job: the real thing, a fake, a saved run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
@@ -14,7 +15,8 @@ from typing import Any, Protocol
 import polars as pl
 
 from batchframe.dialects.shown import shown
-from batchframe.errors import InputError
+from batchframe.errors import InputError, UnknownNameError
+from batchframe.orchestration.priced import idle_prices, price_names
 
 RESULT_SCHEMA: Mapping[str, pl.DataType] = {
     "response": pl.String(),
@@ -109,6 +111,7 @@ def build(
         InputError: Nothing to compare, a name twice, or a variant that sets `model`.
     """
     labelled = _labelled(models)
+    _refuse_idle_prices(labelled, options.get("prices"))
     if variants is not None and not (
         isinstance(variants, Mapping) and all(isinstance(v, Mapping) for v in variants.values())
     ):
@@ -128,13 +131,36 @@ def build(
                     f"Type: models=[{own['model']!r}, ...] and remove it from the variant"
                 )
             name = label if variant is None else f"{label} [{variant}]"
-            call = {**options, **own, "model": model}
+            call = _priced({**options, **own, "model": model})
             if call.get("name"):
                 call["name"] = f"{call['name']}: {name}"
             entries.append(Entry(name, label, variant, call))
     if len({entry.name for entry in entries}) < len(entries):
         raise InputError("Two entries have the same name. Rename a variant or a label in `models`")
     return tuple(entries)
+
+
+def _refuse_idle_prices(labelled: Mapping[str, Any], prices: Any) -> None:
+    """Refuse a price by hand that is for none of the models: each job is given its own only."""
+    names = list(labelled.values())
+    if not isinstance(prices, Mapping) or not all(isinstance(name, str) for name in names):
+        return  # of an expression's models only the rows know
+    idle: list[str] = []
+    with suppress(UnknownNameError):  # a model that nobody knows is its own entry's failure
+        idle = idle_prices([name for name in prices if isinstance(name, str)], names)
+    if idle:
+        raise InputError(f"{' '.join(idle)} Correct prices=, or leave it out.")
+
+
+def _priced(call: dict[str, Any]) -> dict[str, Any]:
+    """Give an entry's call with those prices alone that are for its model."""
+    prices, model = call.get("prices"), call["model"]
+    if not isinstance(prices, Mapping) or not isinstance(model, str):
+        return call
+    with suppress(UnknownNameError):
+        names = price_names(model)
+        call["prices"] = {name: row for name, row in prices.items() if name in names} or None
+    return call
 
 
 def _labelled(models: Any) -> dict[str, Any]:

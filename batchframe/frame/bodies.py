@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import polars as pl
@@ -169,7 +169,12 @@ def _flat(spec: HoleSpec, values: pl.Series) -> _Filled:
 
 
 def _nested(spec: HoleSpec, values: pl.Series) -> _Filled:
-    """Write lists and structs, without the nulls that a struct puts where a value has no such field."""
+    """Write lists and structs, without the nulls that a struct puts where a value has no such field.
+
+    A null in a list is none of those. A turn that is null is no turn; a parameter of the API has no
+    place for one, which is the row's error; whatever goes into `extra_body` is sent as it is.
+    """
+    nulls: _Nulls = "drop" if spec.kind == "messages" else "keep" if spec.rule is None else "refuse"
     texts: list[str | None] = []
     faults: list[str | None] = []
     blank: list[bool] = []
@@ -178,8 +183,10 @@ def _nested(spec: HoleSpec, values: pl.Series) -> _Filled:
         if value is not None:
             raw = value.to_list() if isinstance(value, pl.Series) else value
             try:
-                known = _known(raw)
+                known = _known(raw, nulls)
                 text = _dumps(known)
+            except _NullError:
+                known, fault = raw, _NULL.format(spec.where)
             except (TypeError, ValueError) as error:
                 known, fault = (
                     raw,
@@ -200,12 +207,27 @@ def _nested(spec: HoleSpec, values: pl.Series) -> _Filled:
     )
 
 
-def _known(node: Any) -> Any:
-    """Drop nulls, and refuse what would silently become one."""
+_Nulls = Literal["drop", "keep", "refuse"]
+"""What becomes of a null in a list."""
+
+_NULL = (
+    "invalid_request: {} has a null in a list in this row. Take it out, for example with "
+    ".list.drop_nulls()"
+)
+
+
+class _NullError(ValueError):
+    """There is a null in a list that has no place for one."""
+
+
+def _known(node: Any, nulls: _Nulls) -> Any:
+    """Drop the nulls of structs, and refuse what would silently become a null, or vanish."""
     if isinstance(node, dict):
-        return {k: _known(v) for k, v in node.items() if v is not None}
+        return {k: _known(v, nulls) for k, v in node.items() if v is not None}
     if isinstance(node, list):
-        return [_known(v) for v in node if v is not None]
+        if nulls == "refuse" and None in node:
+            raise _NullError
+        return [_known(v, nulls) for v in node if v is not None or nulls == "keep"]
     if isinstance(node, float) and not math.isfinite(node):
         raise ValueError("a number in it is not finite")
     return node

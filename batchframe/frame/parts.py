@@ -1,8 +1,8 @@
 """A job's requests on disk, cut into parts: one Parquet file a part, one for rows that are not sent.
 
 What the provider's limits allow decides where a part ends: requests, bytes of the wire file, prompt
-tokens in the provider's queue. Rows of different models never share a part. A row that no part has
-room for is not sent: it becomes a row error.
+tokens in the provider's queue, texts to embed. Rows of different models never share a part. A row that
+no part has room for is not sent: it becomes a row error.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
@@ -50,7 +51,8 @@ class PartSize:
     """One part as it came out: its model, its rows, and what its wire file is expected to have.
 
     `bytes` is exact where the dialect writes bodies as they are, else the most it can be. `tokens` is a
-    generous guess of its prompt tokens, 0 where the provider has no limit for them.
+    generous guess of its prompt tokens and `inputs` the number of its texts to embed, each 0 where the
+    provider has no limit for them.
     """
 
     number: int
@@ -58,6 +60,7 @@ class PartSize:
     rows: int
     bytes: int
     tokens: int = 0
+    inputs: int = 0
 
 
 @dataclass
@@ -96,11 +99,13 @@ class PartWriter:
         self._refuse(pl.concat(refused).sort("row"))
 
     def _measures(self, model: str, limits: Limits) -> list[pl.Expr]:
-        """Give what a model's limits are held against: a row's bytes and tokens."""
+        """Give what a model's limits are held against: a row's bytes, tokens and inputs."""
         if model not in self._measured:
             size = _most_bytes() if self.lines is None else self.lines(model)
             tokens = pl.lit(0) if limits.queue_tokens is None else prompt_tokens(model)
-            self._measured[model] = [size.alias("bytes"), tokens.cast(pl.Int64).alias("tokens")]
+            inputs = pl.lit(0) if limits.inputs is None else embedding_inputs()
+            each = {"bytes": size, "tokens": tokens, "inputs": inputs}
+            self._measured[model] = [one.cast(pl.Int64).alias(name) for name, one in each.items()]
         return self._measured[model]
 
     def _refuse(self, refused: pl.DataFrame) -> None:
@@ -118,26 +123,26 @@ class PartWriter:
 
     def _write_model(self, model: str, limits: Limits, chunk: pl.DataFrame) -> None:
         """Append rows to the model's open part, and begin another where the limits end it."""
-        wire, tokens = ([0, *chunk[name].cum_sum().to_list()] for name in ("bytes", "tokens"))
+        most = {"bytes": limits.bytes, "tokens": limits.queue_tokens, "inputs": limits.inputs}
+        sums = {name: [0, *chunk[name].cum_sum().to_list()] for name in most}
         start = 0
         while start < chunk.height:
             size = self._part(model)
             ends = [start + limits.requests - size.rows]
-            ends.append(bisect_right(wire, wire[start] + limits.bytes - size.bytes) - 1)
-            if limits.queue_tokens is not None:
-                room = limits.queue_tokens - size.tokens
-                ends.append(bisect_right(tokens, tokens[start] + room) - 1)
+            for name, limit in most.items():
+                if limit is not None:
+                    room = limit - getattr(size, name)
+                    ends.append(bisect_right(sums[name], sums[name][start] + room) - 1)
             # an empty part takes its first row, so this comes to an end
             end = min(chunk.height, max(min(ends), start + (size.rows == 0)))
             if end > start:
                 writer = self._open[model][1]
                 writer.write_table(_table(chunk.slice(start, end - start).select(SCHEMA.names())))
-                grown = replace(
-                    size,
-                    rows=size.rows + end - start,
-                    bytes=size.bytes + wire[end] - wire[start],
-                    tokens=size.tokens + tokens[end] - tokens[start],
-                )
+                more = {
+                    name: getattr(size, name) + some[end] - some[start]
+                    for name, some in sums.items()
+                }
+                grown = replace(size, rows=size.rows + end - start, **more)
                 self._open[model] = (grown, writer)
             if end < chunk.height:
                 self._close(model)
@@ -194,6 +199,32 @@ def prompt_tokens(model: str) -> pl.Expr:
     return words // TOKEN_BYTES + 1 + images * each
 
 
+def embedding_inputs() -> pl.Expr:
+    """Count the texts that each row's `body` wants to have embedded: those of a list, else one.
+
+    >>> rows = ['{"input":"a"}', '{"input":["a","b"]}', '{"input":[1,2,3]}', '{"input":[[1],[2]]}']
+    >>> pl.DataFrame({"body": rows}).select(embedding_inputs())["body"].to_list()
+    [1, 2, 1, 2]
+    """
+    return pl.col("body").map_batches(_inputs, return_dtype=pl.Int64, is_elementwise=True)
+
+
+def _inputs(bodies: pl.Series) -> pl.Series:
+    # inside a text its quotes would be escaped, so few bodies have to be parsed
+    listed = bodies.str.contains('"input":[', literal=True)
+    if not listed.any():
+        return pl.select(pl.repeat(1, len(bodies), dtype=pl.Int64)).to_series().alias(bodies.name)
+    counts = [_count(body) if several else 1 for body, several in zip(bodies, listed, strict=True)]
+    return pl.Series(bodies.name, counts, dtype=pl.Int64)
+
+
+def _count(body: str) -> int:
+    given = orjson.loads(body).get("input")
+    # a list of numbers is one text, in tokens
+    several = isinstance(given, list) and not any(isinstance(one, int) for one in given)
+    return len(given) if several else 1
+
+
 def _most_bytes() -> pl.Expr:
     """Give the most bytes that a row's line can have in a file of OpenAI's form."""
     texts = pl.col("body").str.len_bytes() + pl.col("model").str.len_bytes()
@@ -203,15 +234,20 @@ def _most_bytes() -> pl.Expr:
 def _too_large(model: str, limits: Limits) -> pl.Expr:
     """Say of each row by which limit no part has room for it; null where there is room."""
     found: pl.Expr = pl.lit(None, pl.String)
-    for most, of, newline in ((limits.line_bytes, "line", 1), (limits.bytes, "batch", 0)):
+    size = pl.col("bytes")
+    for most, has, unit, of in (
+        (limits.inputs, pl.col("inputs"), "inputs to embed", "batch"),
+        (limits.line_bytes, size - 1, "bytes", "line"),  # its newline is none of it
+        (limits.bytes, size, "bytes", "batch"),
+    ):
         if most is None:
             continue
         told = pl.format(
-            "request_too_large: this row's request has {} bytes, and {} takes at most {} a {}",
-            pl.col("bytes") - newline,
-            *(pl.lit(word) for word in (model, most, of)),
+            "request_too_large: this row's request has {} {}, and {} takes at most {} a {}",
+            has,
+            *(pl.lit(word) for word in (unit, model, most, of)),
         )
-        found = pl.when(pl.col("bytes") - newline > most).then(told).otherwise(found)
+        found = pl.when(has > most).then(told).otherwise(found)
     return found
 
 

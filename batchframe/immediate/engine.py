@@ -18,6 +18,7 @@ from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import orjson
 
@@ -59,6 +60,9 @@ CONCURRENCY = 32
 
 GRACE = 0.5
 """Seconds that requests in flight have left after a cancel; their answers are paid for."""
+
+RENEW_SECONDS = 60.0
+"""How often headers that age are asked for anew: whoever gives tokens keeps them while they last."""
 
 LOG = logging.getLogger(__name__)
 
@@ -250,11 +254,9 @@ class _Run:
     unseen: set[str]
 
     def __post_init__(self) -> None:
-        self._headers = {
-            "content-type": "application/json",
-            "user-agent": "batchframe",  # some edges refuse a request without one
-            **{name.lower(): value for name, value in self.connection.headers.items()},
-        }
+        self._headers = _headers(self.connection.headers)
+        self._query = urlencode(self.connection.params)
+        self._renew_at = self.clock.monotonic() + RENEW_SECONDS
         self._halt = asyncio.Event()  # no new tries: cancelled, or stopped by a common cause
         self._stop: tuple[Stop, Row] | None = None
         self._doubt: Doubt[Outcome, tuple[Stop, Row]] = Doubt()
@@ -280,7 +282,13 @@ class _Run:
         self.on_progress(self.tally)  # with what was left open, too: it may have been paid for
         if self._stop is not None:
             stop, row = self._stop
-            raise stopped(stop, url=self._url(row), model=_model(row), kept=self.tally.done)
+            raise stopped(
+                stop,
+                url=self._url(row),
+                model=_model(row),
+                kept=self.tally.done,
+                key_help=self.connection.key_help,
+            )
         return self.tally
 
     async def _work(self, workers: int) -> None:
@@ -341,10 +349,11 @@ class _Run:
             took = self.clock.monotonic() - started
             return Effort(attempt, took, self.clock.time(), unseen)
 
+        headers = await self._fresh()
         self.tally = replace(self.tally, in_flight=self.tally.in_flight + 1)
         try:
             response = await self.transport.post(
-                self._url(row), self._headers, row.body, self.connection.timeout
+                self._url(row), headers, row.body, self.connection.timeout
             )
         except TransportError as fault:
             return write.from_fault(row.custom_id, fault, effort()), FAULTS[fault.kind]
@@ -431,18 +440,44 @@ class _Run:
         finally:
             await _ended(*timers)
 
+    async def _fresh(self) -> Mapping[str, str]:
+        """Give the headers, renewed now and then where they age."""
+        renew, now = self.connection.renew, self.clock.monotonic()
+        if renew is not None and now >= self._renew_at:
+            self._renew_at = now + RENEW_SECONDS  # first, so that others do not ask as well
+            self._headers = _headers(await asyncio.to_thread(renew))
+        return self._headers
+
     def _url(self, row: Row) -> str:
-        return join(self.connection.base_url, row.url)
+        way = self.connection
+        url = join(way.base_url, row.url, unversioned=way.unversioned)
+        return f"{url}?{self._query}" if self._query else url
 
 
-def join(base_url: str, path: str) -> str:
+def join(base_url: str, path: str, *, unversioned: bool = False) -> str:
     """Put a wire line's path below a base URL; a `/v1` that both have stands once.
+
+    Args:
+        base_url: Where the API begins.
+        path: Beginning with a slash.
+        unversioned: The base URL stands for a path's `/v1`, however it ends.
 
     >>> join("http://127.0.0.1:8000/v1/", "/v1/embeddings")
     'http://127.0.0.1:8000/v1/embeddings'
+    >>> join("https://r.openai.azure.com/openai", "/v1/responses", unversioned=True)
+    'https://r.openai.azure.com/openai/responses'
     """
     base = base_url.rstrip("/")
-    return base + (path.removeprefix("/v1") if base.endswith("/v1") else path)
+    return base + (path.removeprefix("/v1") if unversioned or base.endswith("/v1") else path)
+
+
+def _headers(given: Mapping[str, str]) -> dict[str, str]:
+    """Give a connection's headers with those that every request has."""
+    return {
+        "content-type": "application/json",
+        "user-agent": "batchframe",  # some edges refuse a request without one
+        **{name.lower(): value for name, value in given.items()},
+    }
 
 
 def _model(row: Row) -> str:

@@ -64,7 +64,7 @@ CAUSES: Mapping[Why, tuple[type[BatchframeError], str, str]] = {
 _PLAIN_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
-def stopped(stop: Stop, *, url: str, model: str, kept: int) -> BatchframeError:
+def stopped(stop: Stop, *, url: str, model: str, kept: int, key_help: str = "") -> BatchframeError:
     """Build the error for a run that a cause common to all rows has stopped.
 
     The provider's own sentence stays out: such sentences quote keys.
@@ -74,8 +74,11 @@ def stopped(stop: Stop, *, url: str, model: str, kept: int) -> BatchframeError:
         url: Where the request went.
         model: The model it asked for.
         kept: Rows that have their outcome in the journal.
+        key_help: What to type when the credentials are refused, where the provider knows it.
     """
     kind, what, turn = CAUSES[stop.why]
+    if key_help and kind is AuthenticationError:
+        turn = f"{key_help} T{_RESUME[1:]}"
     parts = urlsplit(url)
     facts = [f"HTTP {stop.status}"] if stop.status else []
     facts += [stop.code] if _PLAIN_CODE.fullmatch(stop.code) else []

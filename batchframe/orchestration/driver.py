@@ -31,6 +31,7 @@ from batchframe.errors import (
     ProviderError,
     ProviderUnavailableError,
     QueueFullError,
+    RateLimitError,
     StorageError,
     UnknownNameError,
 )
@@ -197,6 +198,7 @@ class Driver:
 
     async def _drive(self, number: int) -> None:
         """Take one part through the table."""
+        limited = None
         while True:
             job, part = await self._job(), await self._part(number)
             state = PartState(part["state"])
@@ -214,16 +216,41 @@ class Driver:
                     part = {**part, "ticket": intended}
                 act: Callable[[Row, Row], tuple[Event, dict[str, Any]]]
                 act = getattr(self, f"_{doing.value}")
-                event, changes = await self._patiently(act, job, part, doing)
+                try:
+                    event, changes = await self._patiently(act, job, part, doing)
+                except RateLimitError as error:  # rule 7
+                    limited = await self._limited(job, part, intent, error)
+                    continue
             after = steps.MOVES[state, event]
             if doing is not Effect.POLL or after is not state or self._due(number):
                 self._saved[number] = time.monotonic()
                 await self._save(number, state=after, intent=None, **changes)
+            if limited is not None:
+                told = (await self._job())["message"]
+                if told == limited:  # a sibling may have said another thing
+                    await self._save_job(message=None)
+                limited = None
             await self._publish()
             if event in (Event.WAITING, Event.RUNNING, Event.FULL):
                 await asyncio.sleep(
                     getattr(self._lifecycle(job, part), "poll_seconds", POLL_SECONDS)
                 )
+
+    async def _limited(
+        self, job: Row, part: Row, intent: Effect | None, error: RateLimitError
+    ) -> str:
+        """Wait for as long as a rate limit asks, or until the job is cancelled; gives what was said."""
+        said = _words(error)
+        await self._save(part["number"], intent=intent)
+        await self._save_job(message=said)
+        await self._publish()
+        least = getattr(self._lifecycle(job, part), "poll_seconds", POLL_SECONDS)
+        until = time.monotonic() + max(error.pause or 0.0, least)
+        while (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, POLL_SECONDS))
+            if (await self._job())["cancel"] and not job["cancel"]:
+                break
+        return said
 
     async def _patiently(
         self,
@@ -237,6 +264,8 @@ class Driver:
         for _ in range(HICCUPS if doing in REPEATABLE else 0):
             try:
                 return await asyncio.to_thread(_reached, act, job, part)
+            except RateLimitError:
+                raise
             except ProviderUnavailableError:
                 await asyncio.sleep(pause)
         return await asyncio.to_thread(_reached, act, job, part)

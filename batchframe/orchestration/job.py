@@ -45,10 +45,10 @@ from batchframe.notebook import display
 from batchframe.notebook.html import text
 from batchframe.notebook.kernel import while_blocked
 from batchframe.orchestration import follow as following
-from batchframe.orchestration import forgetting
+from batchframe.orchestration import forgetting, remains
 from batchframe.orchestration.driver import Driver, Memory
 from batchframe.orchestration.mend import is_whole
-from batchframe.orchestration.plan import FRAME_FILE, line_sizes, part_row
+from batchframe.orchestration.plan import FRAME_FILE, limits_of, line_sizes, part_row
 from batchframe.orchestration.steps import Effect, PartState
 from batchframe.orchestration.view import groups_to_json
 from batchframe.providers.registry import model_ref, provider
@@ -354,8 +354,11 @@ class Job:
     def _write_again(self, again: pl.DataFrame) -> list[dict[str, Any]]:
         """Write the requests of some rows as new parts; gives the parts' ledger rows."""
         known = self._workspace.store.parts(self._id)
-        limits = {p["model"]: provider(model_ref(p["model"]).provider).limits for p in known}
-        lines = line_sizes(self._row()["mode"], Endpoint(self._row()["endpoint"]))
+        row = self._row()
+        endpoint = Endpoint(row["endpoint"])
+        asked = {p["model"]: provider(model_ref(p["model"]).provider) for p in known}
+        limits = {model: limits_of(found, endpoint) for model, found in asked.items()}
+        lines = line_sizes(row["mode"], endpoint)
         writer = PartWriter(self._folder, limits, len(known), lines)
         for number in sorted(set(again["part"].to_list())):
             requests = pl.read_parquet(self._folder / part_file(number)).select(SCHEMA.names())
@@ -388,8 +391,27 @@ class Job:
             self._drive()
         return self
 
+    def cleanup(self) -> Job:
+        """Remove the job's files at its providers, input and results; the answers here stay.
+
+        Parts whose answers are not all here keep theirs. Providers remove such files by themselves
+        after some days or weeks; do it sooner where files are counted (Azure) or private. A result
+        file that is damaged here afterwards cannot be fetched again.
+
+        Returns:
+            The job itself.
+
+        Raises:
+            ProviderError: A provider did not let it happen; the same call goes on.
+        """
+        with self._changing():
+            remains.clean_up(self._row(), self._workspace.store.parts(self._id))
+        return self
+
     def forget(self) -> None:
         """Remove the job from the workspace: its ledger rows and all its files.
+
+        What it left at its providers stays there: `cleanup()` first.
 
         Raises:
             InputError: It has not ended; cancel it first.

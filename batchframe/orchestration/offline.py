@@ -26,7 +26,7 @@ from batchframe.frame.requests import SCHEMA, custom_ids
 from batchframe.frame.schema import ResponseSchema
 from batchframe.ledger.workspace import Workspace, storage
 from batchframe.model import Endpoint, ModelRef, RowError
-from batchframe.orchestration.plan import Request, refuse, stage, warned
+from batchframe.orchestration.plan import Request, limits_of, refuse, stage, warned
 from batchframe.orchestration.priced import rates_of
 from batchframe.pricing.cost import row_cost
 from batchframe.providers.registry import dialect_of, model_ref, provider
@@ -199,7 +199,7 @@ def encode_lines(workspace: Workspace, source: Path, ref: ModelRef, to: Path) ->
     folder = workspace.staging()
     try:
         requests = rows.with_columns(model=pl.lit(str(ref)))
-        writer = PartWriter(folder, {str(ref): found.limits})
+        writer = PartWriter(folder, {str(ref): limits_of(found, endpoint)})
         parts = writer.write_all([requests.select(SCHEMA.names())])
         files, maps = [], []
         for part in parts:

@@ -15,7 +15,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -38,11 +38,11 @@ from batchframe.model import Endpoint, Limits, Mode, ModelRef
 from batchframe.notebook.hostile import clean
 from batchframe.orchestration.driver import Memory
 from batchframe.orchestration.forgetting import forget_files
-from batchframe.orchestration.priced import rates_of
+from batchframe.orchestration.priced import idle_prices, rates_of, refuse_idle
 from batchframe.orchestration.steps import PartState
 from batchframe.pricing.estimate import Estimate, budget, combine, estimate, said
-from batchframe.providers.base import BatchProvider
-from batchframe.providers.registry import answer_tokens, model_ref, provider
+from batchframe.providers.base import BatchProvider, Provider
+from batchframe.providers.registry import answer_tokens, carries_metadata, model_ref, provider
 
 if TYPE_CHECKING:
     from batchframe.orchestration.job import Job
@@ -191,8 +191,19 @@ class _LimitsByModel(dict[str, Limits]):
         ref = model_ref(model)
         found = provider(ref.provider)
         found.check(ref.name, self._endpoint)
-        self[model] = found.limits
-        return found.limits
+        self[model] = limits_of(found, self._endpoint)
+        return self[model]
+
+
+def limits_of(found: Provider, endpoint: Endpoint) -> Limits:
+    """Say what one part of a provider's may hold.
+
+    Args:
+        found: The provider.
+        endpoint: What its requests are for: only embeddings are counted by their inputs.
+    """
+    limits = found.limits
+    return limits if endpoint is Endpoint.EMBEDDINGS else replace(limits, inputs=None)
 
 
 def line_sizes(mode: Mode, endpoint: Endpoint) -> Callable[[str], pl.Expr]:
@@ -414,14 +425,19 @@ class Plan:
 
         Raises:
             BudgetError: The high end of the estimate exceeds the budget, or a price is unknown.
-            InputError: There are warnings, and `strict=True`.
+            InputError: Prices by hand are for none of the models; or there are warnings, and
+                `strict=True`.
         """
         self._check_budget()
+        self._check_prices()
         self._check_warnings()
 
     def _check_budget(self) -> None:
         if self.request.budget_usd is not None and self.staged.parts:
             budget(self.estimate, self.request.budget_usd)
+
+    def _check_prices(self) -> None:
+        refuse_idle(self.request.memory.prices or {}, self.staged.samples)
 
     def _check_warnings(self) -> None:
         if self.request.strict:
@@ -431,7 +447,7 @@ class Plan:
     def refusals(self) -> tuple[str, ...]:
         """Why `submit()` would raise; empty when it would not."""
         found = []
-        for check in (self._check_budget, self._check_warnings):
+        for check in (self._check_budget, self._check_prices, self._check_warnings):
             try:
                 check()
             except InputError as error:
@@ -450,12 +466,19 @@ class Plan:
             )
         for model in self.staged.samples:
             ref = model_ref(model)
-            managed = self.request.mode == "batch" and not is_native(ref, self.request.mode)
+            native = is_native(ref, self.request.mode)
+            if self.request.metadata and native and not carries_metadata(ref.provider):
+                found.append(
+                    f"batches at {ref.provider} carry no metadata: metadata= stays with the job"
+                )
+            managed = self.request.mode == "batch" and not native
             if managed and ref.provider != "local":
                 found.append(
                     f"{ref.provider} has no batch API: rows are sent one by one, at the ordinary price"
                 )
-        return (*found, *warned(self.request, self.staged.samples))
+        idle = idle_prices(self.request.memory.prices or {}, self.staged.samples)
+        found += [text.rstrip(".") for text in idle]
+        return (*dict.fromkeys(found), *warned(self.request, self.staged.samples))
 
     def __repr__(self) -> str:
         count, sent = len(self.parts), self.rows - self.staged.unsent

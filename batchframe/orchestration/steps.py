@@ -10,6 +10,8 @@ Rules, numbered so that code and tests can name them:
     paid answers.
  5. `DECODED` is the only end. A part that could not be sent ends there too, its rows as errors.
  6. A full queue at the provider is no failure: the part goes back to `UPLOADED` and waits its turn.
+ 7. Neither is a rate limit, whatever it hits: nothing was done, so the part stays where it is, an
+    intent to create is taken back, and the same effect comes again when the provider says so.
 """
 
 from __future__ import annotations

@@ -91,9 +91,26 @@ def key_of(account: Account, name: str, variable: str) -> str:
 
 
 @contextmanager
-def connection(account: Account, headers: Mapping[str, str]) -> Iterator[Connection]:
+def connection(
+    account: Account, headers: Mapping[str, str], *, key_help: str = ""
+) -> Iterator[Connection]:
     """Give the way to the synchronous API."""
-    yield Connection(account.base_url, dict(headers), timeout=account.timeout)
+    yield Connection(account.base_url, dict(headers), timeout=account.timeout, key_help=key_help)
+
+
+def key_help(variable: str, what: str = "a valid key that may use batches") -> str:
+    """Say what to type when a key is refused.
+
+    Args:
+        variable: The environment variable that holds it.
+        what: What it must be.
+
+    >>> key_help("ACME_API_KEY", "a valid key")
+    'Set ACME_API_KEY to a valid key; in a notebook %env ACME_API_KEY=... Type: export ACME_API_KEY=...'
+    """
+    return (
+        f"Set {variable} to {what}; in a notebook %env {variable}=... Type: export {variable}=..."
+    )
 
 
 def bearer(account: Account, name: str, variable: str) -> dict[str, str]:

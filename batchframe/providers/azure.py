@@ -4,28 +4,51 @@
 
 Settings: `AZURE_OPENAI_ENDPOINT`, `AZURE_OPENAI_API_KEY`, `AZURE_OPENAI_AD_TOKEN`, `OPENAI_API_VERSION` (which
 chooses the legacy surface). Facts: Azure's batch how-to and REST pages, 2026-11. Where Microsoft's own
-pages disagree (`line_url`, `create_endpoint`, `token_scope`), it is a setting.
+pages disagree (`line_url`, `create_endpoint`, `token_scope`), it is a setting. Batches from and to
+one's own blob storage (`input_blob`, `output_folder`) are not built.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from batchframe.dialects import openai
 from batchframe.dialects.dialect import Dialect
-from batchframe.errors import InputError, MissingCredentialsError, missing_extra
-from batchframe.model import Endpoint, Json, Limits, ModelRef
-from batchframe.providers.account import Account, key_of
-from batchframe.providers.rest import Rest
+from batchframe.errors import (
+    AuthenticationError,
+    InputError,
+    MissingCredentialsError,
+    missing_extra,
+)
+from batchframe.model import (
+    Connection,
+    Endpoint,
+    Json,
+    Limits,
+    ModelRef,
+    Phase,
+    Progress,
+    Ticket,
+)
+from batchframe.providers.account import Account, key_help, key_of
+from batchframe.providers.rest import RefusedError, Rest
 from batchframe.providers.shaped import Shaped, Surface
+from batchframe.redact import redact
+
+LOG = logging.getLogger(__name__)
 
 KEY = "AZURE_OPENAI_API_KEY"
+TOKEN = "AZURE_OPENAI_AD_TOKEN"  # noqa: S105 - a name
 ENDPOINT = "AZURE_OPENAI_ENDPOINT"
 
 LIMITS = Limits(
@@ -35,8 +58,36 @@ LIMITS = Limits(
     as_of="2026-11-23",
 )
 
-EXPIRY_SECONDS = 1_209_600
-"""14 days, the shortest that Azure takes: files without an expiry are limited to 500, others to 10,000."""
+EXPIRY_SECONDS = (1_209_600, 2_592_000)
+"""14 and 30 days, the shortest and longest that Azure takes (batch how-to, 2026-11).
+
+Always sent: files without an expiry are limited to 500, others to 10,000.
+"""
+
+BY_DEPLOYMENT = (Endpoint.CHAT, Endpoint.EMBEDDINGS)
+"""What the legacy surface answers below `/deployments/<name>`, as openai 3.54's AzureOpenAI asks for it."""
+
+_KIND = "it must be of the type Global Batch or Data Zone Batch"
+
+ADVICE: Mapping[str, str] = {
+    "invalid_request": f"Look at the deployment: {_KIND}.",
+    "model_not_found": f"azure/<name> takes the name of a deployment, not of a model; {_KIND}.",
+    "deploymentnotfound": f"azure/<name> takes the name of a deployment, not of a model; {_KIND}.",
+    "url_mismatch": (
+        "All lines have the same path, so the settings are at fault: bf.Azure(line_url=..., "
+        "create_endpoint=...)."
+    ),
+    "quotaexceeded": (
+        "Delete files that nobody needs any more: bf.job(id).cleanup() removes those of a job that "
+        "has ended; others can be deleted in the portal. What is paid is kept."
+    ),
+}
+"""Azure's code, in lower case -> whose turn it is (troubleshooting table of the batch how-to, 2026-11)."""
+
+ABOUT_ALL = ("sku", "globalbatch", "global batch", "deployment type")
+"""Words of an `invalid_request` that is about the deployment, although it names a line."""
+
+_HOUR = 3600.0
 
 ENDPOINTS = (Endpoint.CHAT, Endpoint.RESPONSES)
 """What Azure's batches can be for: its FAQ of 2026-03 says no embeddings."""
@@ -60,6 +111,9 @@ class Settings(Account):
             `/chat/completions` on the legacy one.
         create_endpoint: `endpoint` of a create.
         queue_tokens: The deployment's quota of enqueued tokens: no part will have more.
+        expires_after: Seconds after which an uploaded file is gone.
+        deadline_hours: After so many hours a batch that still runs is cancelled; None: Azure lets it
+            run for as long as it takes.
     """
 
     model_config = SettingsConfigDict(env_prefix="AZURE_OPENAI_")
@@ -77,14 +131,57 @@ class Settings(Account):
     line_url: str | None = None
     create_endpoint: str = "/chat/completions"
     queue_tokens: int | None = Field(None, gt=0)
+    expires_after: int = Field(EXPIRY_SECONDS[0], ge=EXPIRY_SECONDS[0], le=EXPIRY_SECONDS[1])
+    deadline_hours: float | None = Field(None, gt=0)
 
 
 @dataclass
 class AzureBatches(Shaped):
-    """OpenAI's shape on Azure; it also knows which model a deployment is."""
+    """OpenAI's shape on Azure; it also knows which model a deployment is, and when enough is enough.
+
+    Args:
+        deployments: Deployment -> model.
+        data_zone: Whether they are of a data zone.
+        deadline_hours: After so many hours a batch is cancelled.
+        ages: Whether the credentials are tokens, which age.
+    """
 
     deployments: Mapping[str, str] = field(default_factory=dict)
     data_zone: bool = False
+    deadline_hours: float | None = None
+    ages: bool = False
+    _stopped: set[str] = field(default_factory=set, repr=False)
+
+    def connect(self, model: str, endpoint: Endpoint) -> AbstractContextManager[Connection]:
+        """Give the way to the synchronous API; the legacy surface has the deployment in its path."""
+        params = self.surface.params
+        base = self.account.base_url
+        if params and endpoint in BY_DEPLOYMENT:
+            base = f"{base}/deployments/{quote(model, safe='')}"
+        way = Connection(
+            base, dict(self.headers()), timeout=self.account.timeout, params=dict(params),
+            unversioned=bool(params), key_help=self.rest.key_help,
+        )  # fmt: skip
+        return _given(replace(way, renew=self.headers) if self.ages else way)
+
+    def poll(self, ticket: Ticket) -> Progress:
+        """Ask how far the batch is; one that is over its deadline is cancelled, for Azure never does."""
+        seen = super().poll(ticket)
+        batch = ticket.data["batch"]
+        alive = seen.phase in (Phase.WAITING, Phase.RUNNING)
+        if alive and batch not in self._stopped and self._is_over(ticket):
+            LOG.warning("azure: %s is over its deadline of %g h and is cancelled",
+                        batch, self.deadline_hours)  # fmt: skip
+            with suppress(RefusedError):  # it has ended meanwhile
+                self._cancel(batch)
+            self._stopped.add(batch)
+        return seen
+
+    def _is_over(self, ticket: Ticket) -> bool:
+        begun = ticket.data.get("intended_at")
+        if self.deadline_hours is None or not isinstance(begun, int | float):
+            return False
+        return time.time() > begun + self.deadline_hours * _HOUR
 
     def listed(self, model: str) -> tuple[ModelRef, bool]:
         """Say under which name a deployment's price is listed, and whether it is a data zone's."""
@@ -104,6 +201,8 @@ def Azure(  # noqa: N802 - users read it as the name of a thing
     line_url: str | None = None,
     create_endpoint: str | None = None,
     queue_tokens: int | None = None,
+    expires_after: int | None = None,
+    deadline_hours: float | None = None,
     poll_seconds: float | None = None,
     timeout: float | None = None,
 ) -> AzureBatches:
@@ -118,9 +217,14 @@ def Azure(  # noqa: N802 - users read it as the name of a thing
         api_version: Chooses the legacy surface; by default `OPENAI_API_VERSION`, else the v1 surface.
         deployments: Deployment -> model, so that prices are known.
         data_zone: Whether the deployments are of a data zone, which costs 10 % more.
-        line_url: Path of the requests in the file, where the surface's own is refused.
+        line_url: Path of the requests in the file, where the surface's own is refused: that of chat
+            completions, after whose beginning responses are addressed, too.
         create_endpoint: `endpoint` of a create, likewise.
         queue_tokens: The deployment's quota of enqueued tokens: no part will have more.
+        expires_after: Seconds after which an uploaded file is gone: 1209600 (14 days, the default) to
+            2592000 (30 days).
+        deadline_hours: After so many hours a batch that still runs is cancelled; what is answered is
+            kept. By default there is no deadline, and Azure has none either.
         poll_seconds: How often a batch is asked for; Azure asks for 60 s or more.
         timeout: Seconds that one answer may take.
 
@@ -144,13 +248,20 @@ def Azure(  # noqa: N802 - users read it as the name of a thing
             queue_tokens=account.queue_tokens,
         ),
         rest=Rest("azure", base if account.endpoint else "https://endpoint.missing", headers,
-                  f"Set {KEY} to a key of this resource, or give token=."),
+                  _help(account, give), advice=ADVICE),
         known=tuple(account.deployments),
         ready=partial(_ready, account, give),
         headers=headers,
         deployments=account.deployments,
         data_zone=account.data_zone,
+        deadline_hours=account.deadline_hours,
+        ages=give is not None,
     )  # fmt: skip
+
+
+@contextmanager
+def _given(way: Connection) -> Iterator[Connection]:
+    yield way
 
 
 def _known(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,8 +273,7 @@ def _surface(account: Settings, *, legacy: bool) -> Surface:
     prefix = "" if legacy else "/v1"
     words: dict[Endpoint, Dialect] = {}
     for endpoint in ENDPOINTS:
-        path = endpoint.value.removeprefix("/v1")
-        url = account.line_url if endpoint is Endpoint.CHAT and account.line_url else prefix + path
+        url = _line_url(account.line_url, endpoint) or prefix + _path(endpoint)
         name: Literal["azure", "azure-legacy"] = "azure-legacy" if legacy else "azure"
         words[endpoint] = Dialect(name, partial(_line, url), openai.decode, verbatim=True)
     return Surface(
@@ -171,11 +281,28 @@ def _surface(account: Settings, *, legacy: bool) -> Surface:
         dialects=words,
         form={
             "expires_after[anchor]": "created_at",
-            "expires_after[seconds]": str(EXPIRY_SECONDS),
+            "expires_after[seconds]": str(account.expires_after),
         },
         waits=True,
         params={"api-version": account.api_version} if account.api_version else {},
+        about_all=ABOUT_ALL,
     )
+
+
+def _path(endpoint: Endpoint) -> str:
+    return endpoint.value.removeprefix("/v1")
+
+
+def _line_url(given: str | None, endpoint: Endpoint) -> str | None:
+    """Give the path of an endpoint's requests as a user's setting has it.
+
+    >>> _line_url("/v1/chat/completions", Endpoint.RESPONSES), _line_url("/x", Endpoint.CHAT)
+    ('/v1/responses', '/x')
+    """
+    for known in ENDPOINTS:
+        if given and given.endswith(_path(known)):
+            return given.removesuffix(_path(known)) + _path(endpoint)
+    return given
 
 
 def _line(url: str, custom_id: str, endpoint: Endpoint, body: Json) -> Json:
@@ -184,10 +311,36 @@ def _line(url: str, custom_id: str, endpoint: Endpoint, body: Json) -> Json:
 
 def _headers(account: Settings, give: Token | None) -> dict[str, str]:
     if give is not None:
-        return {"authorization": f"Bearer {give()}"}
+        return {"authorization": f"Bearer {_token(give)}"}
     if account.ad_token is not None:
         return {"authorization": f"Bearer {account.ad_token.get_secret_value()}"}
     return {"api-key": key_of(account, "azure", KEY)}
+
+
+def _token(give: Token) -> str:
+    """Ask for a token; whatever the user's function or azure-identity raises is about credentials."""
+    try:
+        return give()
+    except Exception as error:  # noqa: BLE001 - it may be anything of anybody's
+        raise AuthenticationError(
+            f"azure got no Entra ID token: {type(error).__name__}: {redact(str(error))[:500]}. Sign "
+            "in again (az login), or put right what bf.Azure(token=...) was given."
+        ) from None
+
+
+def _help(account: Settings, give: Token | None) -> str:
+    """Say what to type when the credentials are refused; which ones are in use decides."""
+    scope = (
+        "The token must be for the scope that the resource wants, now "
+        f"{account.token_scope}; the other one in use is https://ai.azure.com/.default. "
+        "Your identity needs a role on the resource. Type: bf.register(bf.Azure(entra=True, "
+        'token_scope="..."))'
+    )
+    if give is not None:
+        return scope
+    if account.ad_token is not None:
+        return f"{key_help(TOKEN, 'a fresh token, for they last an hour')} {scope}"
+    return key_help(KEY, f"a key of the resource at {ENDPOINT}")
 
 
 def _ready(account: Settings, give: Token | None) -> None:

@@ -14,7 +14,7 @@ from pydantic_settings import SettingsConfigDict
 
 from batchframe.dialects import openai
 from batchframe.model import Endpoint, Limits
-from batchframe.providers.account import Account, bearer
+from batchframe.providers.account import Account, bearer, key_help
 from batchframe.providers.rest import Rest
 from batchframe.providers.shaped import Shaped, Surface
 
@@ -80,7 +80,7 @@ def Groq(  # noqa: N802 - users read it as the name of a thing
         account=account,
         surface=replace(SURFACE, window=account.window),
         limits=LIMITS,
-        rest=Rest("groq", account.base_url, headers, f"Set {KEY} to a valid key."),
+        rest=Rest("groq", account.base_url, headers, key_help(KEY)),
         known=MODELS,
         ready=headers,
         headers=headers,

@@ -8,6 +8,7 @@ Settings come from the arguments or from `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `O
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from pydantic import AliasChoices, Field
@@ -15,7 +16,7 @@ from pydantic_settings import SettingsConfigDict
 
 from batchframe.dialects import openai
 from batchframe.model import Endpoint, Limits
-from batchframe.providers.account import Account, bearer
+from batchframe.providers.account import Account, bearer, key_help
 from batchframe.providers.rest import Rest
 from batchframe.providers.shaped import Shaped, Surface
 
@@ -24,8 +25,9 @@ KEY = "OPENAI_API_KEY"
 LIMITS = Limits(
     requests=50_000,
     bytes=200_000_000,
-    source="OpenAI batch guide: 50,000 requests and 200 MB a file",
+    source="OpenAI batch guide: 50,000 requests and 200 MB a file, 50,000 embedding inputs in all its lines",
     as_of="2026-11-23",
+    inputs=50_000,
 )
 
 SURFACE = Surface(
@@ -99,19 +101,13 @@ def made(account: Settings) -> Shaped:
         extra = {"openai-organization": account.organization, "openai-project": account.project}
         return {**bearer(account, "openai", KEY), **{k: v for k, v in extra.items() if v}}
 
-    limits = Limits(
-        LIMITS.requests,
-        LIMITS.bytes,
-        LIMITS.source,
-        LIMITS.as_of,
-        queue_tokens=account.queue_tokens,
-    )
+    limits = replace(LIMITS, queue_tokens=account.queue_tokens)
     return Shaped(
         name="openai",
         account=account,
         surface=SURFACE,
         limits=limits,
-        rest=Rest("openai", account.base_url, headers, f"Set {KEY} to a key that may use batches."),
+        rest=Rest("openai", account.base_url, headers, key_help(KEY)),
         known=MODELS,
         ready=partial(bearer, account, "openai", KEY),
         headers=headers,

@@ -167,6 +167,26 @@ class Listed(Protocol):
         ...
 
 
+@runtime_checkable
+class Labelled(Protocol):
+    """A provider that says whether its batches have a place for metadata."""
+
+    @property
+    def carries_metadata(self) -> bool:
+        """Whether the user's pairs go to the provider."""
+        ...
+
+
+def carries_metadata(name: str) -> bool:
+    """Say whether a provider's batches carry the user's metadata; one that does not say does.
+
+    Args:
+        name: The word before the slash.
+    """
+    found = provider(name)
+    return not isinstance(found, Labelled) or found.carries_metadata
+
+
 def listed(ref: ModelRef) -> tuple[ModelRef, bool]:
     """Say under which name a model's price is listed, and whether it is a data zone's.
 

@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import re
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ from batchframe.errors import (
     ProviderUnavailableError,
     QueueFullError,
     QuotaError,
+    RateLimitError,
 )
 from batchframe.redact import MASK, redact
 
@@ -42,7 +44,7 @@ TRIES = 4
 """How often a repeatable call is made before its failure is told."""
 
 LONGEST_PAUSE = 60.0
-"""Seconds: a `Retry-After` beyond it is told as a failure, and whoever drives the job comes back later."""
+"""Seconds: a `Retry-After` beyond it is told at once, and whoever drives the job waits that long."""
 
 _FIRST_PAUSE = 0.5
 _CONNECT_SECONDS = 15.0
@@ -62,6 +64,8 @@ QUOTA_CODES = frozenset(
     }
 )  # fmt: skip
 """Codes that no waiting helps against (OpenAI's error code guide, 2026-11)."""
+
+_KEY_CODES = frozenset({"invalid_api_key", "unauthorized"})
 
 FULL_CODE = "token_limit_exceeded"
 FULL_PHRASES = ("enqueued token limit", "enqueued tokens has surpassed")
@@ -110,6 +114,7 @@ class Rest:
         base_url: Where its paths begin.
         headers: Gives the headers that hold the credentials, anew for each call: tokens age.
         key_help: What to type when the credentials are refused.
+        advice: The provider's code, in lower case -> whose turn it is, as a sentence.
         timeout: Seconds that one answer may take; a file has that for each piece.
     """
 
@@ -118,7 +123,9 @@ class Rest:
     headers: Callable[[], Mapping[str, str]] = field(repr=False)
     key_help: str = ""
     timeout: float = 120.0
+    advice: Mapping[str, str] = field(default_factory=dict)
     _clients: dict[int, httpx2.Client] = field(default_factory=dict, repr=False)
+    _making: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
         weakref.finalize(self, _close, self._clients)
@@ -263,8 +270,9 @@ class Rest:
     def _kept(self) -> Iterator[httpx2.Client]:
         """Give this process's client, whose connections stay open."""
         pid = os.getpid()  # a forked child must not share its parent's connections
-        if pid not in self._clients:
-            self._clients[pid] = self._client()
+        with self._making:  # parts begin side by side, and of two clients one would stay open
+            if pid not in self._clients:
+                self._clients[pid] = self._client()
         yield self._clients[pid]
 
     @contextmanager
@@ -334,18 +342,28 @@ class Rest:
         said = _error_of(answer.content)
         code, words = said.get("code"), self._hidden(said.get("message") or f"HTTP status {status}")
         told = f"{self.name} could not {doing}: {words.rstrip('.')} (HTTP {status}{f', {code}' if code else ''})."
-        if is_full(code, words):
+        if is_full(code, words) or FULL_CODE.encode() in answer.content:
             raise QueueFullError(told)
-        if code in QUOTA_CODES or status == 402:  # noqa: PLR2004 - payment required
+        if {code, said.get("type")} & QUOTA_CODES or status == 402:  # noqa: PLR2004 - payment required
             raise QuotaError(f"{told} Add credit or raise the limit; what is paid is kept.")
-        if status in _AWAY or "html" in said:
-            pause = _retry_after(answer.headers)
-            error = self._away(doing, words, status)
-            raise _AgainError(error, pause=pause, harmless=status in _TURNED_AWAY)
-        if status in (401, 403) or code in ("invalid_api_key", "unauthorized"):
+        if status == 401 or code in _KEY_CODES or (status == 403 and "html" not in said):  # noqa: PLR2004
             raise AuthenticationError(f"{told} {self.key_help}".rstrip())
+        if status in _AWAY or "html" in said:
+            raise self._again(answer, doing, words)
+        told = f"{told} {self.advice.get((code or '').lower(), '')}".rstrip()
         kind = NotThereError if status == 404 else RefusedError  # noqa: PLR2004 - not found
         raise kind(told, status, code)
+
+    def _again(self, answer: httpx2.Response, doing: str, words: str) -> _AgainError:
+        """Say of a refusal that may pass what it is, and how long it takes."""
+        status, pause = answer.status_code, _retry_after(answer.headers)
+        error = self._away(doing, words, status)
+        if status in _TURNED_AWAY:
+            error = RateLimitError(str(error), pause)
+        if status == 403:  # noqa: PLR2004 - a page, or it would have been told as a refusal
+            may_be = "A firewall or proxy on the way may be the cause, or else the key."
+            error = ProviderUnavailableError(f"{error} {may_be} {self.key_help}".rstrip())
+        return _AgainError(error, pause=pause, harmless=status in _TURNED_AWAY)
 
     def _away(self, doing: str, why: str, status: int | None = None) -> ProviderUnavailableError:
         http = f" (HTTP {status})" if status else ""
@@ -387,6 +405,7 @@ def _error_of(content: bytes) -> dict[str, str]:
         return {}
     words = {
         "code": found.get("code") or found.get("type"),
+        "type": found.get("type"),
         "message": found.get("message") or found.get("detail") or found.get("error"),
     }
     return {name: str(word)[:_MOST_WORDS] for name, word in words.items() if word}

@@ -62,11 +62,14 @@ PHASES: Mapping[str, Phase] = {
 
 ROW_CODES = frozenset(
     {
-        "invalid_json_line", "duplicate_custom_id", "missing_required_parameter", "invalid_url",
-        "url_mismatch", "invalid_request", "streaming_unsupported",
+        "invalid_json_line", "duplicate_custom_id", "missing_required_parameter", "invalid_request",
+        "streaming_unsupported",
     }
 )  # fmt: skip
-"""Codes that are about one line, which would make the next batch fail as well."""
+"""Codes that are about one line, which would make the next batch fail as well.
+
+A wrong model or url is none of them: all lines of ours have the same.
+"""
 
 _RESULT_FILES = ("output_file_id", "error_file_id")
 
@@ -89,6 +92,7 @@ class Surface:
         wrapped: The key under which the answer to a create holds the batch.
         pages: The list of batches has pages.
         body: More members of the body that creates a batch.
+        about_all: Words, in lower case, of faults that are about all lines although they name one.
     """
 
     endpoints: Mapping[Endpoint, str]
@@ -104,6 +108,7 @@ class Surface:
     wrapped: str | None = None
     pages: bool = True
     body: Mapping[str, Any] = field(default_factory=dict)
+    about_all: tuple[str, ...] = ()
 
 
 @dataclass
@@ -136,6 +141,11 @@ class Shaped:
         """How often a batch is asked for."""
         return self.account.poll_seconds
 
+    @property
+    def carries_metadata(self) -> bool:
+        """Whether its batches have a place for the user's metadata."""
+        return self.surface.metadata
+
     def models(self) -> list[str]:
         """Name some models; any other name is passed on as it is."""
         return list(self.known)
@@ -152,7 +162,7 @@ class Shaped:
 
     def connect(self, model: str, endpoint: Endpoint) -> AbstractContextManager[Connection]:  # noqa: ARG002 - one way for all
         """Give the way to the synchronous API."""
-        return connection(self.account, self.headers())
+        return connection(self.account, self.headers(), key_help=self.rest.key_help)
 
     def dialect(self, endpoint: Endpoint) -> Dialect:
         """Give the words of its batch files.
@@ -278,9 +288,20 @@ class Shaped:
             done=None if done is None and failed is None else (done or 0) + (failed or 0),
             failed=failed,
             usage=_usage(batch.get("usage")),
-            message=_message(batch) if phase in (Phase.FAILED, Phase.REFUSED) else None,
-            rejected=_rejected(batch) if phase is Phase.FAILED else (),
+            message=self._message(batch) if phase in (Phase.FAILED, Phase.REFUSED) else None,
+            rejected=_rejected(batch, self.surface.about_all) if phase is Phase.FAILED else (),
         )
+
+    def _message(self, batch: Mapping[str, Any]) -> str | None:
+        """Say why a batch failed, in the provider's words, and whose turn it is where that is known."""
+        told, advice = [], dict[str, None]()
+        for fault in _faults(batch)[:3]:
+            code = str(fault.get("code") or "")
+            where = f" (line {fault['line']})" if fault.get("line") else ""
+            said = f"{fault.get('message') or ''}{where}".strip()
+            told.append(f"{code}: {said}" if code else said)
+            advice[self.rest.advice.get(code.lower(), "")] = None
+        return " ".join(filter(None, ("; ".join(filter(None, told)), *advice))) or None
 
     def _phase(self, batch: Mapping[str, Any]) -> Phase:
         status = str(batch.get("status", "")).lower()
@@ -361,23 +382,16 @@ def _faults(batch: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return found
 
 
-def _message(batch: Mapping[str, Any]) -> str | None:
-    """Say why a batch failed, in the provider's words."""
-    told = []
-    for fault in _faults(batch)[:3]:
-        where = f" (line {fault['line']})" if fault.get("line") else ""
-        said = f"{fault.get('message') or ''}{where}".strip()
-        told.append(f"{fault['code']}: {said}" if fault.get("code") else said)
-    return "; ".join(filter(None, told)) or None
-
-
-def _rejected(batch: Mapping[str, Any]) -> tuple[tuple[int, RowError], ...]:
+def _rejected(
+    batch: Mapping[str, Any], about_all: tuple[str, ...]
+) -> tuple[tuple[int, RowError], ...]:
     """Find the lines that made a whole batch fail; a service names the first one only."""
     found = []
     for fault in _faults(batch):
         line, code = _whole(fault.get("line")), str(fault.get("code") or "")
-        if line and code in ROW_CODES:
-            found.append((line, RowError(code, str(fault.get("message") or "")[:_MOST_WORDS])))
+        said = str(fault.get("message") or "")
+        if line and code in ROW_CODES and not any(word in said.lower() for word in about_all):
+            found.append((line, RowError(code, said[:_MOST_WORDS])))
     return tuple(found)
 
 

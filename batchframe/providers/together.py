@@ -12,7 +12,7 @@ from pydantic_settings import SettingsConfigDict
 
 from batchframe.dialects import together
 from batchframe.model import Endpoint, Limits
-from batchframe.providers.account import Account, bearer
+from batchframe.providers.account import Account, bearer, key_help
 from batchframe.providers.rest import Rest
 from batchframe.providers.shaped import Shaped, Surface
 
@@ -80,7 +80,7 @@ def Together(  # noqa: N802 - users read it as the name of a thing
         account=account,
         surface=SURFACE,
         limits=LIMITS,
-        rest=Rest("together", account.base_url, headers, f"Set {KEY} to a valid key."),
+        rest=Rest("together", account.base_url, headers, key_help(KEY)),
         known=MODELS,
         ready=headers,
         headers=headers,

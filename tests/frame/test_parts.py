@@ -17,6 +17,7 @@ from batchframe.frame.parts import (
     TOKEN_BYTES,
     UNSENT,
     PartWriter,
+    embedding_inputs,
     part_file,
     prompt_tokens,
 )
@@ -259,6 +260,40 @@ def test_a_part_holds_no_more_tokens_than_the_queue(tmp_path):
     assert [part.tokens for part in parts] == [2 * each[0], each[0], each[3], each[0]]
 
 
+def embedding(*texts):
+    """Give the body of an embedding of these texts; one alone is no list."""
+    return orjson.dumps({"input": texts[0] if len(texts) == 1 else texts}).decode()
+
+
+def test_a_part_holds_as_many_texts_to_embed_as_the_limit_says(tmp_path):
+    """Lists count by their texts; one row of too many is an error that names the limit."""
+    few = [embedding(*"x" * count) for count in (1, 3, 1, 2, 4, 6, 5)]
+    limits = {MODEL: Limits(100, 10**6, "", "", inputs=5)}
+    parts = PartWriter(tmp_path, limits).write_all(texts_of(few).iter_slices(2))
+    assert [rows_of(tmp_path, part) for part in parts] == [[0, 1, 2], [3], [4], [6]]
+    assert [part.inputs for part in parts] == [5, 2, 4, 5]
+    assert pl.read_parquet(tmp_path / UNSENT).select("row", "error").rows() == [
+        (
+            5,
+            "request_too_large: this row's request has 6 inputs to embed, and m/x takes at most 5 a batch",
+        )
+    ]
+
+
+def test_what_counts_as_a_text_to_embed():
+    """A list of tokens is one; a text that speaks of lists is one; a member further inside is none."""
+    bodies = [
+        '{"input":[1,2,3]}',
+        '{"input":[[1,2],[3]]}',
+        orjson.dumps({"input": '{"input":["a","b"]}'}).decode(),
+        '{"input":"a","extra":{"input":["a","b","c"]}}',
+        '{"input":["a"]}',
+    ]
+    assert texts_of(bodies).select(embedding_inputs()).to_series().to_list() == [1, 2, 1, 1, 1]
+    plain = texts_of([embedding("a")] * 3).select(embedding_inputs()).to_series()
+    assert plain.to_list() == [1, 1, 1]
+
+
 def test_the_data_of_an_image_are_no_words():
     """It counts as the most tokens that an image of the model takes."""
     part = (
@@ -299,12 +334,19 @@ def test_the_guess_of_tokens_is_not_below_the_count(text, name):
     queue=st.integers(1, 400),
     size=st.integers(500, 1500),
     requests=st.integers(1, 6),
+    inputs=st.integers(1, 5),
+    several=st.lists(st.integers(1, 3), min_size=25, max_size=25),
 )
-def test_all_limits_hold_at_once(tmp_path_factory, sizes, chunk, queue, size, requests):
+def test_all_limits_hold_at_once(
+    tmp_path_factory, sizes, chunk, queue, size, requests, inputs, several
+):
     """Each part ends exactly where one of them would be broken by the next row."""
     folder = tmp_path_factory.mktemp("parts")
-    whole = texts_of(['{"input":"' + "x" * n + '"}' for n in sizes])
-    limits = Limits(requests, size, "", "", queue_tokens=queue)
+    several = [min(count, inputs) for count in several]
+    whole = texts_of(
+        [embedding("x" * n, *"y" * (count - 1)) for n, count in zip(sizes, several, strict=False)]
+    )
+    limits = Limits(requests, size, "", "", queue_tokens=queue, inputs=inputs)
     parts = PartWriter(folder, {MODEL: limits}).write_all(whole.iter_slices(chunk))
     rows = [rows_of(folder, part) for part in parts]
     assert [row for some in rows for row in some] == list(range(len(sizes)))
@@ -316,6 +358,7 @@ def test_all_limits_hold_at_once(tmp_path_factory, sizes, chunk, queue, size, re
             len(some) <= requests
             and sum(wire[i] for i in some) <= size
             and (sum(tokens[i] for i in some) <= queue)
+            and (sum(several[i] for i in some) <= inputs)
         )
 
     for number, mine in enumerate(rows):

@@ -502,7 +502,7 @@ def test_a_constant_that_is_not_json_is_refused(value, why):
         (pl.Series([decimal.Decimal("0.5"), None]), [{"p": 0.5}, {}]),
         (pl.Series(["a", None], dtype=pl.Categorical), [{"p": "a"}, {}]),
         (pl.Series([dt.date(2024, 1, 1), None]), [{"p": "2024-01-01"}, {}]),
-        (pl.Series([["x", None], None]), [{"p": ["x"]}, {}]),
+        (pl.Series([["x", None], None]), [{"p": ["x", None]}, {}]),
         (pl.Series([[], None], dtype=pl.List(pl.String)), [{"p": []}, {}]),
         (pl.Series([[1, 2], None], dtype=pl.Array(pl.Int64, 2)), [{"p": [1, 2]}, {}]),
         (pl.Series([{"1": -100, "2": None}, None]), [{"p": {"1": -100}}, {}]),

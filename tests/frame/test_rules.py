@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchframe.dialects.parameters import RULES
-from batchframe.errors import ColumnError
+from batchframe.errors import ColumnError, UnsupportedError
 from batchframe.model import Endpoint
 from tests.frame.asking import ask, bodies
 
@@ -29,6 +29,57 @@ def sent(name, values, dtype=None):
     frame = pl.DataFrame({"c": pl.Series(values, dtype=dtype)})
     found = bodies(frame, "q", **{name: pl.col("c")})
     return [None if body is None else body.get(name) for body in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "dtype"),
+    [
+        ("stop", [["x"], ["x", None], [None], [], None], pl.List(pl.String)),
+        ("modalities", [["text"], ["text", None], [None], [], None], pl.List(pl.String)),
+        ("stop", [["x", "y"], ["x", None], [None, None], ["z", "z"], None], pl.Array(pl.String, 2)),
+    ],
+)
+def test_a_null_in_a_list_is_the_rows_error_and_never_vanishes(name, values, dtype):
+    """Sent without it, the row would ask something else than its list says."""
+    fault = (
+        f"invalid_request: {name}= has a null in a list in this row. Take it out, for example with "
+        ".list.drop_nulls()"
+    )
+    assert told(name, values, dtype) == [None, fault, fault, None, None]
+    assert sent(name, values, dtype) == [values[0], None, None, values[3], None]
+
+
+def test_a_null_in_a_list_further_inside_is_the_rows_error_too():
+    """While a null in a struct says that the row has no such member."""
+    tools = [
+        [{"type": "function", "function": {"name": "f", "enum": ["a", "b"]}}],
+        [{"type": "function", "function": {"name": "f", "enum": ["a", None]}}],
+        [{"type": "function", "function": {"name": "f", "enum": None}}],
+        [{"type": "function", "function": {"name": "f", "enum": ["a"]}}, None],
+    ]
+    found = [error is not None for error in told("tools", tools)]
+    assert found == [False, True, False, True]
+    assert sent("tools", tools)[2] == [{"type": "function", "function": {"name": "f"}}]
+
+
+def test_what_only_the_server_knows_is_sent_with_its_nulls():
+    """It is held to nothing, so it is sent as the row says."""
+    import batchframe as bf
+
+    frame = pl.DataFrame({"c": [[1, None, 2], [None], None]})
+    asked = bf.requests(frame, model="local/smollm2", prompt="q", extra_body={"mine": pl.col("c")})
+    members = [json.loads(body).get("mine", "absent") for body in asked["body"]]
+    assert members == [[1, None, 2], [None], "absent"]
+
+
+def test_a_constant_with_a_null_in_a_list_is_refused():
+    """By the types of the openai package, with the way to send it all the same."""
+    import batchframe as bf
+    from batchframe.testing import registered
+
+    frame = pl.DataFrame({"c": ["x"]})
+    with registered(bf.OpenAI(api_key="k")), pytest.raises(UnsupportedError, match="extra_body="):
+        bf.requests(frame, model="openai/gpt-4o", prompt="q", stop=["x", None])
 
 
 def test_a_row_out_of_range_is_an_error_and_the_others_are_sent():

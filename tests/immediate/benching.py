@@ -74,7 +74,8 @@ class Bench:
     async def arun(self, url: str, **options: Any) -> Tally:
         timeout = options.pop("timeout", 5.0)
         headers = options.pop("headers", {"Authorization": f"Bearer {KEY}"})
-        connection = Connection(url, headers=headers, timeout=timeout)
+        way = options.pop("way", {})
+        connection = Connection(url, headers=headers, timeout=timeout, **way)
         defaults: dict[str, Any] = {
             "cancel": asyncio.Event(),
             "on_progress": self.seen.append,

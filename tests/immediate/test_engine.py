@@ -321,6 +321,44 @@ def test_what_all_rows_would_meet_stops_the_run(bench: Bench, name: str, rows: i
         assert bench.run(server.url).done == rows
 
 
+@pytest.mark.parametrize(("status", "what"), [(401, "the API key"), (403, "this API key here")])
+def test_a_refused_key_is_told_with_the_providers_own_line_to_type(
+    bench: Bench, status: int, what: str
+) -> None:
+    """Only the provider knows the variable."""
+    bench.write(["a"])
+    with running(lambda *_: refusal(status)) as server, pytest.raises(AuthenticationError) as told:
+        bench.run(server.url, way={"key_help": "Type: export ACME_API_KEY=..."})
+    assert what in str(told.value)
+    assert str(told.value).endswith(
+        "Type: export ACME_API_KEY=... Then run the same call again: only rows without an outcome are sent."
+    )
+
+
+def test_headers_that_age_are_asked_for_anew_and_the_query_goes_along(bench: Bench) -> None:
+    """A token lasts an hour, a run longer; who gives it is asked now and then, not at every row."""
+    given: list[str] = []
+
+    def renew() -> dict[str, str]:
+        given.append(f"token-{len(given)}")
+        return {"Authorization": given[-1]}
+
+    def script(user: str, number: int) -> Say:
+        return refusal(429, retry_after="70") if number == 1 else fine(user)
+
+    bench.write(["a", "b"])
+    way = {"renew": renew, "params": {"api-version": "1 x"}, "unversioned": True}
+    with running(script) as server:
+        bench.run(server.url, way=way, concurrency=1, headers={"Authorization": "first"})
+    seen = [
+        (head.split(b" ")[1], head.lower().partition(b"authorization: ")[2].split(b"\r")[0])
+        for head in server.heads
+    ]
+    path = b"/chat/completions?api-version=1+x"
+    tokens = [b"first", b"token-0", b"token-0", b"token-1"]  # 70.5 s pass after each refusal
+    assert seen == [(path, token) for token in tokens]
+
+
 def test_an_unusable_key_stops_the_run_without_showing_it(bench: Bench) -> None:
     """A line break in a key is the commonest way to break one."""
     bench.write(IDS)

@@ -75,7 +75,9 @@ def pauses(monkeypatch) -> list[float]:
 
 
 def way(url: str) -> Rest:
-    return Rest("acme", url, lambda: {"authorization": f"Bearer {KEY}"}, "Set ACME_API_KEY.")
+    keys = {"authorization": f"Bearer {KEY}"}
+    advice = {"full_shelf": "Throw some away."}
+    return Rest("acme", url, lambda: keys, "Set ACME_API_KEY.", advice=advice)
 
 
 def test_a_call_carries_the_key_and_our_name_and_gives_the_json():
@@ -154,11 +156,21 @@ def test_a_date_is_a_pause_too(pauses):
 
 
 def test_a_long_wait_is_told_at_once(pauses):
-    """Whoever drives the job comes back by itself."""
+    """Whoever drives the job comes back by itself, and is told when."""
     away = (429, {"retry-after": "3600"}, b"{}")
-    with server(away) as (url, asked), pytest.raises(errors.ProviderUnavailableError):
+    with server(away) as (url, asked), pytest.raises(errors.RateLimitError) as told:
         way(url).call("GET", "/x", "look")
-    assert (len(asked), pauses) == (1, [])
+    assert (len(asked), pauses, told.value.pause) == (1, [], 3600.0)
+
+
+@pytest.mark.parametrize("then", [(500, {}, b"{}"), None])
+def test_a_call_that_may_have_happened_after_a_rate_limit_is_no_rate_limit(then):
+    """Only a 429 says that nothing was done; whoever believes it may call again without looking."""
+    with server((429, {}, b"{}"), then) as (url, asked):
+        with pytest.raises(errors.ProviderUnavailableError) as told:
+            way(url).call("POST", "/batches", "create the batch", once=True)
+        assert len(asked) == 2
+    assert not isinstance(told.value, errors.RateLimitError)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +185,16 @@ def test_a_long_wait_is_told_at_once(pauses):
         (402, b"{}", errors.QuotaError, "acme could not look: HTTP status 402 (HTTP 402). Add credit or raise the limit; what is paid is kept."),
         (400, b'{"error":{"code":"token_limit_exceeded","message":"Full."}}', errors.QueueFullError, "acme could not look: Full (HTTP 400, token_limit_exceeded)."),
         (429, b'{"error":{"message":"Enqueued token limit reached for m in org."}}', errors.QueueFullError, "acme could not look: Enqueued token limit reached for m in org (HTTP 429)."),
-        (403, b"<!doctype html><p>KEY", errors.ProviderUnavailableError, "acme could not look: it answered with a web page (HTTP 403). What is paid is kept."),
+        (429, b'{"error":{"type":"insufficient_quota","code":"a_new_word","message":"No money."}}', errors.QuotaError, "acme could not look: No money (HTTP 429, a_new_word). Add credit or raise the limit; what is paid is kept."),
+        (400, b'{"error":{"code":"billing_hard_limit_reached","message":"No."}}', errors.QuotaError, "acme could not look: No (HTTP 400, billing_hard_limit_reached). Add credit or raise the limit; what is paid is kept."),
+        (429, b'{"error":{"code":"rate_limit_exceeded","type":"requests","message":"Slower."}}', errors.RateLimitError, "acme could not look: Slower (HTTP 429). What is paid is kept."),
+        (429, b"<html>", errors.RateLimitError, "acme could not look: it answered with a web page (HTTP 429). What is paid is kept."),
+        (400, b'{"error":{"code":"Bad","message":"No.","innererror":{"code":"token_limit_exceeded"}}}', errors.QueueFullError, "acme could not look: No (HTTP 400, Bad)."),
+        (400, b'{"error":{"code":"Full_Shelf","message":"No."}}', RefusedError, "acme could not look: No (HTTP 400, Full_Shelf). Throw some away."),
+        (401, b"<!doctype html><p>KEY", errors.AuthenticationError, "acme could not look: it answered with a web page (HTTP 401). Set ACME_API_KEY."),
+        (401, b"", errors.AuthenticationError, "acme could not look: HTTP status 401 (HTTP 401). Set ACME_API_KEY."),
+        (403, b"<!doctype html><p>KEY", errors.ProviderUnavailableError, "acme could not look: it answered with a web page (HTTP 403). What is paid is kept. A firewall or proxy on the way may be the cause, or else the key. Set ACME_API_KEY."),
+        (520, b"<!doctype html><p>KEY", errors.ProviderUnavailableError, "acme could not look: it answered with a web page (HTTP 520). What is paid is kept."),
         (307, b"", RefusedError, "acme could not look: HTTP status 307 (HTTP 307)."),
     ],
 )  # fmt: skip
@@ -281,6 +302,28 @@ def test_an_address_that_is_none_is_refused(url):
     """Before anything is sent."""
     with pytest.raises(errors.InputError, match=r"must begin with https://"):
         way(url)
+
+
+def test_threads_that_begin_together_share_one_client(monkeypatch):
+    """Of two the second would take the first one's place, which then stays open."""
+    made, real = [], Rest._client
+
+    def client(self):
+        made.append(real(self))
+        threading.Event().wait(0.05)
+        return made[-1]
+
+    monkeypatch.setattr(Rest, "_client", client)
+    with server(OK) as (url, _):
+        one = way(url)
+        threads = [threading.Thread(target=one.call, args=("GET", "/x", "look")) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for each in made:
+            each.close()
+    assert len(made) == 1
 
 
 def test_the_way_shows_no_key():

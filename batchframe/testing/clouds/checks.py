@@ -56,7 +56,13 @@ def lines_of(data: bytes) -> list[bytes]:
 
 
 def read(
-    data: bytes, flavour: Flavour, *, endpoint: str, models: Container[str] | None, most: int
+    data: bytes,
+    flavour: Flavour,
+    *,
+    endpoint: str,
+    models: Container[str] | None,
+    most: int,
+    inputs: int | None = None,
 ) -> Found:
     """Read an input file as the provider's validation does.
 
@@ -66,6 +72,7 @@ def read(
         endpoint: The batch's.
         models: Those that exist; None: all.
         most: How many requests a file may hold.
+        inputs: How many texts its lines may want to have embedded; None: any number.
     """
     found, seen = Found(), _Seen(url=endpoint if flavour.rules.url == "endpoint" else None)
     lines = lines_of(data)
@@ -84,7 +91,27 @@ def read(
                 found.problem = _problem(flavour, wrong[0], wrong[1], number)
                 break
             found.rows.append(row)
+    if found.problem is None and inputs is not None and endpoint.endswith("/embeddings"):
+        found.problem = _too_many(
+            sum(texts_in(row.body.get("input")) for row in found.rows), inputs
+        )
     return found
+
+
+def texts_in(given: Any) -> int:
+    """Count the texts of an embedding's `input`; a list of numbers is one, in tokens."""
+    numbers = isinstance(given, list) and any(isinstance(one, int) for one in given)
+    return len(given) if isinstance(given, list) and not numbers else 1
+
+
+def _too_many(count: int, most: int) -> Problem | None:
+    # OpenAI's guide names the limit; how it is told was never captured
+    if count <= most:
+        return None
+    said = (
+        f"The batch input file contains too many embedding inputs: {count}. The maximum is {most}."
+    )
+    return Problem("maximum_inputs_exceeded", said)
 
 
 def _line(

@@ -68,6 +68,7 @@ def _load(cloud: Cloud, batch: Batch) -> Problem | None:
         endpoint=batch.endpoint,
         models=cloud.models,
         most=cloud.limits.requests,
+        inputs=cloud.limits.inputs,
     )
     done = batch.extra.get("done", ())
     batch.rows = [row for row in found.rows if row.custom_id not in done]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 from batchframe.model import Json, Limits
+from batchframe.testing.clouds import answers
+from batchframe.testing.clouds import operations as ops
 from batchframe.testing.clouds.clock import iso, seconds
 from batchframe.testing.clouds.cloud import Cloud
-from batchframe.testing.clouds.flavour import Flavour, Rules
+from batchframe.testing.clouds.flavour import Flavour, Route, Rules
 from batchframe.testing.clouds.flavours import openai
 from batchframe.testing.clouds.nouns import Batch, Outcome, StoredFile
 from batchframe.testing.clouds.wire import Call, Refused, Reply
@@ -97,6 +100,27 @@ def unauthorized(_given: str) -> Refused:
     return Refused(401, f"{said} your resource.", code="401")
 
 
+def at_deployment(cloud: Cloud, call: Call) -> Reply:
+    """POST deployments/{deployment}/...: the answer at once; the path names the model."""
+    name = unquote(call.ids["deployment"])
+    if cloud.models is not None and name not in cloud.models:
+        said = "The API deployment for this resource does not exist. If you created the deployment"
+        said += " within the last 5 minutes, please wait a moment and try again."
+        raise Refused(404, said, code="DeploymentNotFound")
+    return ops.sync(cloud, call)
+
+
+def legacy_routes() -> tuple[Route, ...]:
+    """Give the legacy surface's routes, as openai 3.54's AzureOpenAI asks for them."""
+    ends = {f"/openai{end}" for end in answers.SHAPES if end != "/responses"}
+    kept = [route for route in openai.routes("/openai") if route[1] not in ends]
+    below = "/openai/deployments/{deployment}"
+    made: list[Route] = [
+        ("POST", below + end, "sync", at_deployment) for end in ("/chat/completions", "/embeddings")
+    ]
+    return tuple((how, path, name, _versioned(do)) for how, path, name, do in (*kept, *made))
+
+
 def _versioned(do: Any) -> Any:
     def operation(cloud: Cloud, call: Call) -> Reply:
         if not call.asked("api-version"):
@@ -143,9 +167,6 @@ SURFACES = {
     "v1": V1,
     "legacy": replace(
         V1,
-        routes=tuple(
-            (method, path, name, _versioned(do))
-            for method, path, name, do in openai.routes("/openai")
-        ),
+        routes=legacy_routes(),
     ),
 }

@@ -165,6 +165,8 @@ FLAVOUR = Flavour(
     line=line,
     environment=lambda cloud: {"OPENAI_API_KEY": cloud.key, "OPENAI_BASE_URL": cloud.url},
     unauthorized=unauthorized,
-    limits=Limits(50_000, 209_715_200, "OpenAI's batch guide and its error text", "2026-11-23"),
+    limits=Limits(
+        50_000, 209_715_200, "OpenAI's batch guide and its error text", "2026-11-23", inputs=50_000
+    ),
     endpoints=ENDPOINTS,
 )
