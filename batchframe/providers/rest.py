@@ -110,6 +110,9 @@ class Rest:
         base_url: Where its paths begin.
         headers: Gives the headers that hold the credentials, anew for each call: tokens age.
         key_help: What to type when the credentials are refused.
+        bad_key: What a refusal of the credentials has in it, in small letters, where neither status nor
+            code says that it is one.
+        no_money: The same for a refusal since the money is gone.
         timeout: Seconds that one answer may take; a file has that for each piece.
     """
 
@@ -117,6 +120,8 @@ class Rest:
     base_url: str
     headers: Callable[[], Mapping[str, str]] = field(repr=False)
     key_help: str = ""
+    bad_key: tuple[str, ...] = ()
+    no_money: tuple[str, ...] = ()
     timeout: float = 120.0
     _clients: dict[int, httpx2.Client] = field(default_factory=dict, repr=False)
 
@@ -336,13 +341,15 @@ class Rest:
         told = f"{self.name} could not {doing}: {words.rstrip('.')} (HTTP {status}{f', {code}' if code else ''})."
         if is_full(code, words):
             raise QueueFullError(told)
-        if code in QUOTA_CODES or status == 402:  # noqa: PLR2004 - payment required
+        poor = any(phrase in words.lower() for phrase in self.no_money)
+        if poor or code in QUOTA_CODES or status == 402:  # noqa: PLR2004 - payment required
             raise QuotaError(f"{told} Add credit or raise the limit; what is paid is kept.")
         if status in _AWAY or "html" in said:
             pause = _retry_after(answer.headers)
             error = self._away(doing, words, status)
             raise _AgainError(error, pause=pause, harmless=status in _TURNED_AWAY)
-        if status in (401, 403) or code in ("invalid_api_key", "unauthorized"):
+        barred = any(phrase in words.lower() for phrase in self.bad_key)
+        if barred or status in (401, 403) or code in ("invalid_api_key", "unauthorized"):
             raise AuthenticationError(f"{told} {self.key_help}".rstrip())
         kind = NotThereError if status == 404 else RefusedError  # noqa: PLR2004 - not found
         raise kind(told, status, code)
