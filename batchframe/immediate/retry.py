@@ -111,6 +111,8 @@ STOP_PHRASES: Mapping[str, Why] = {
     "incorrect api key": "authentication",  # xAI, with status 400
     "api key not valid": "authentication",  # Gemini, with status 400
     "credit balance is too low": "quota",  # Anthropic, with status 400
+    "possibly due to reaching the monthly spending limit": "quota",  # Fireworks, with status 412
+    "has either used all available credits": "quota",  # xAI, with status 429 or 403
 }
 """Sentences, in lower case, of those who have no code for it; never certain, being free text."""
 

@@ -51,7 +51,7 @@ from batchframe.orchestration.view import Speed, groups_to_json, view
 from batchframe.pricing.cost import cost_columns, pricer, row_cost
 from batchframe.pricing.rates import Rates
 from batchframe.providers.base import BatchProvider, Lifecycle
-from batchframe.providers.registry import model_ref, provider
+from batchframe.providers.registry import model_ref, provider, request_model
 from batchframe.redact import redact
 
 SAVE_SECONDS = 0.5
@@ -290,7 +290,7 @@ class Driver:
         encode.write_wire(
             self.folder / part_file(part["number"]),
             wire,
-            model=model_ref(part["model"]).name,
+            model=self._asked(job, part),
             dialect=self._dialect(job, part),
             endpoint=Endpoint(job["endpoint"]),
         )
@@ -437,6 +437,11 @@ class Driver:
                 "cost"
             ],
         )
+
+    def _asked(self, job: Row, part: Row) -> str:
+        """Give the model's name as the part's requests carry it."""
+        ref = model_ref(part["model"])
+        return request_model(ref) if isinstance(self._lifecycle(job, part), Managed) else ref.name
 
     def _dialect(self, job: Row, part: Row) -> Dialect:
         """Give the words of a part's files; what we send ourselves is OpenAI's, parameters' names apart."""

@@ -42,7 +42,13 @@ from batchframe.orchestration.priced import idle_prices, rates_of, refuse_idle
 from batchframe.orchestration.steps import PartState
 from batchframe.pricing.estimate import Estimate, budget, combine, estimate, said
 from batchframe.providers.base import BatchProvider, Provider
-from batchframe.providers.registry import answer_tokens, carries_metadata, model_ref, provider
+from batchframe.providers.registry import (
+    answer_tokens,
+    carries_metadata,
+    model_ref,
+    provider,
+    request_model,
+)
 
 if TYPE_CHECKING:
     from batchframe.orchestration.job import Job
@@ -217,10 +223,10 @@ def line_sizes(mode: Mode, endpoint: Endpoint) -> Callable[[str], pl.Expr]:
     def measure(model: str) -> pl.Expr:
         ref = model_ref(model)
         found = provider(ref.provider)
-        dialect = openai.DIALECT  # what we send ourselves is written down as OpenAI would have it
         if mode == "batch" and isinstance(found, BatchProvider):
-            dialect = found.dialect(endpoint)
-        return line_bytes(ref.name, dialect, endpoint)
+            return line_bytes(ref.name, found.dialect(endpoint), endpoint)
+        # what we send ourselves is written down as OpenAI would have it
+        return line_bytes(request_model(ref), openai.DIALECT, endpoint)
 
     return measure
 

@@ -2,8 +2,8 @@
 
     bf.Fireworks(api_key="...", account_id="my-account")
 
-Settings: `FIREWORKS_API_KEY`, `FIREWORKS_ACCOUNT_ID`, `FIREWORKS_BASE_URL`. Facts: Fireworks' SDK 1.2,
-API reference and batch guide, 2026-11.
+Settings: `FIREWORKS_API_KEY`, `FIREWORKS_ACCOUNT_ID`, `FIREWORKS_BASE_URL`, `FIREWORKS_DATASET_BYTES`.
+Facts: Fireworks' SDK 1.2, API reference and batch guide, 2026-11.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -45,13 +45,15 @@ HELP = f"Set {KEY} to a valid key and {ACCOUNT} to the account that it is of."
 LIMITS = Limits(
     requests=1_000_000,
     bytes=500_000_000,
-    source="Fireworks' batch guide: datasets under 500 MB (a later version says 1 GB); it names no "
-    "number of requests, this one is ours",
-    as_of="2026-11-23",
+    source="Fireworks' batch guide: datasets of at most 500 MB (another version of the page says 1 GB, "
+    "so it is a setting); it names no number of requests, this one is ours",
+    as_of="2026-11-27",
 )
 
 DIRECT_BYTES = 150_000_000
-"""Up to here a file goes up in one call; above it, to a signed address (SDK 1.2, `datasets.upload`)."""
+"""Up to here a file goes up in one call, above it to a signed address: "up to 150Mb" (API reference,
+upload-dataset-files, and SDK 1.2, 2026-11). Of MB and MiB this is the smaller.
+"""
 
 MODELS = (
     "accounts/fireworks/models/llama-v3p3-70b-instruct",
@@ -82,6 +84,12 @@ PHASES: Mapping[str, Phase] = {
 }
 """All 18 states of SDK 1.2 without their `JOB_STATE_`; any other one is WAITING."""
 
+NO_MONEY = ("suspended, possibly due to reaching the monthly spending limit",)
+"""What the refusal (HTTP 412) of an account without money has in it (answers of 2026-07 and 2026-09)."""
+
+SIGNED_HEADERS = "x-goog-signedheaders"
+"""The member of a signed address's query, in small letters, that names the headers it was signed with."""
+
 FRESH_SECONDS = 120.0
 """For so long after its creation a job that is not there may yet appear."""
 
@@ -101,12 +109,15 @@ class Settings(Account):
 
     Args:
         account_id: The account that the key is of; `accounts/x` and `x` are the same.
+        dataset_bytes: The most that one job's dataset may have. Versions of Fireworks' own page say
+            500 MB and 1 GB; the smaller one is taken unless told.
     """
 
     model_config = SettingsConfigDict(env_prefix="FIREWORKS_")
 
     base_url: str = "https://api.fireworks.ai"
     account_id: str = Field("", max_length=200)
+    dataset_bytes: int = Field(LIMITS.bytes, ge=1)
 
     @field_validator("base_url")
     @classmethod
@@ -126,6 +137,7 @@ def Fireworks(  # noqa: N802 - users read it as the name of a thing
     api_key: str | None = None,
     account_id: str | None = None,
     base_url: str | None = None,
+    dataset_bytes: int | None = None,
     poll_seconds: float | None = None,
     timeout: float | None = None,
 ) -> FireworksProvider:
@@ -136,6 +148,8 @@ def Fireworks(  # noqa: N802 - users read it as the name of a thing
         account_id: The account that the key is of; by default `FIREWORKS_ACCOUNT_ID`.
         base_url: Where the API begins, with or without `/inference/v1`; by default
             `FIREWORKS_BASE_URL`, else Fireworks' own.
+        dataset_bytes: The most that one job's dataset may have; by default `FIREWORKS_DATASET_BYTES`,
+            else 500,000,000. Versions of Fireworks' own page say 500 MB and 1 GB.
         poll_seconds: How often a job is asked for.
         timeout: Seconds that one answer may take.
 
@@ -144,8 +158,9 @@ def Fireworks(  # noqa: N802 - users read it as the name of a thing
     """
     account = Settings.made(NAME, locals())
     headers = partial(bearer, account, NAME, KEY)
-    rest = Rest(NAME, account.base_url, headers, HELP)
-    return FireworksProvider(account=account, rest=rest, headers=headers)
+    rest = Rest(NAME, account.base_url, headers, HELP, no_money=NO_MONEY)
+    limits = replace(LIMITS, bytes=account.dataset_bytes)
+    return FireworksProvider(account=account, rest=rest, headers=headers, limits=limits)
 
 
 @dataclass
@@ -187,6 +202,10 @@ class FireworksProvider:
         self.dialect(endpoint)
         self.headers()
         self._home()
+
+    def request_model(self, model: str) -> str:
+        """Give a model's name as a request carries it: jobs and requests want the whole path."""
+        return model_path(model)
 
     @contextmanager
     def connect(self, model: str, endpoint: Endpoint) -> Iterator[Connection]:  # noqa: ARG002 - one way for all
@@ -238,9 +257,7 @@ class FireworksProvider:
         url = _urls(made).get(called)
         if url is None:
             raise ProviderUnavailableError(f"{NAME} did not say where the file goes.")
-        span = {"x-goog-content-length-range": f"{size},{size}"}
-        headers = {"content-type": "application/octet-stream", **span}
-        self.rest.put(url, file, "take the file", headers=headers)
+        self.rest.put(url, file, "take the file", headers=_signed(url, size))
         self.rest.call("POST", f"{path}:validateUpload", "look at the file", json={})
 
     def _await_dataset(self, name: str) -> None:
@@ -500,6 +517,22 @@ def _urls(found: object) -> dict[str, str]:
         for name, url in urls.items()
         if isinstance(url, str) and url.startswith(("https://", "http://"))
     }
+
+
+def _signed(url: str, size: int) -> dict[str, str]:
+    """Give the headers that a signed address was signed with; where it names none, all that it may be.
+
+    >>> _signed("https://s/x?X-Goog-SignedHeaders=content-type%3Bhost", 3)
+    {'content-type': 'application/octet-stream'}
+    """
+    headers = {
+        "content-type": "application/octet-stream",
+        "x-goog-content-length-range": f"{size},{size}",
+    }
+    query = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query)}
+    named = query.get(SIGNED_HEADERS, "").lower().split(";")
+    # the store refuses headers of its own that were not signed
+    return {name: value for name, value in headers.items() if named == [""] or name in named}
 
 
 def _file_name(name: str) -> str:

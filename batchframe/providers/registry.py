@@ -159,6 +159,25 @@ class Capped(Protocol):
 
 
 @runtime_checkable
+class Named(Protocol):
+    """A provider whose requests carry models under fuller names than users may give."""
+
+    def request_model(self, model: str) -> str:
+        """Give a model's name as a request carries it."""
+        ...
+
+
+def request_model(ref: ModelRef) -> str:
+    """Give a model's name as a request that we send ourselves carries it.
+
+    Args:
+        ref: The model as users name it.
+    """
+    found = provider(ref.provider)
+    return found.request_model(ref.name) if isinstance(found, Named) else ref.name
+
+
+@runtime_checkable
 class Listed(Protocol):
     """A provider whose models are listed in price lists under other names than their own."""
 

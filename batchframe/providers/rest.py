@@ -115,6 +115,9 @@ class Rest:
         headers: Gives the headers that hold the credentials, anew for each call: tokens age.
         key_help: What to type when the credentials are refused.
         advice: The provider's code, in lower case -> whose turn it is, as a sentence.
+        bad_key: What a refusal of the credentials has in it, in small letters, where neither status nor
+            code says that it is one.
+        no_money: The same for a refusal since the money is gone.
         timeout: Seconds that one answer may take; a file has that for each piece.
     """
 
@@ -122,6 +125,8 @@ class Rest:
     base_url: str
     headers: Callable[[], Mapping[str, str]] = field(repr=False)
     key_help: str = ""
+    bad_key: tuple[str, ...] = ()
+    no_money: tuple[str, ...] = ()
     timeout: float = 120.0
     advice: Mapping[str, str] = field(default_factory=dict)
     _clients: dict[int, httpx2.Client] = field(default_factory=dict, repr=False)
@@ -344,9 +349,12 @@ class Rest:
         told = f"{self.name} could not {doing}: {words.rstrip('.')} (HTTP {status}{f', {code}' if code else ''})."
         if is_full(code, words) or FULL_CODE.encode() in answer.content:
             raise QueueFullError(told)
-        if {code, said.get("type")} & QUOTA_CODES or status == 402:  # noqa: PLR2004 - payment required
+        low = words.lower()
+        poor = any(phrase in low for phrase in self.no_money)
+        if poor or {code, said.get("type")} & QUOTA_CODES or status == 402:  # noqa: PLR2004 - payment required
             raise QuotaError(f"{told} Add credit or raise the limit; what is paid is kept.")
-        if status == 401 or code in _KEY_CODES or (status == 403 and "html" not in said):  # noqa: PLR2004
+        barred = any(phrase in low for phrase in self.bad_key)
+        if barred or status == 401 or code in _KEY_CODES or (status == 403 and "html" not in said):  # noqa: PLR2004
             raise AuthenticationError(f"{told} {self.key_help}".rstrip())
         if status in _AWAY or "html" in said:
             raise self._again(answer, doing, words)

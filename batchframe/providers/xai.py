@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,13 +27,7 @@ from pydantic_settings import SettingsConfigDict
 
 from batchframe.dialects import xai
 from batchframe.dialects.dialect import Dialect
-from batchframe.errors import (
-    AuthenticationError,
-    ProviderError,
-    ProviderUnavailableError,
-    QuotaError,
-    UnsupportedError,
-)
+from batchframe.errors import ProviderUnavailableError, UnsupportedError
 from batchframe.model import Connection, Endpoint, Limits, Part, Phase, Progress, Ticket
 from batchframe.providers.account import Account, bearer, connection
 from batchframe.providers.rest import NotThereError, RefusedError, Rest, is_full
@@ -122,9 +116,8 @@ def XAI(  # noqa: N802 - users read it as the name of a thing
     """
     account = Settings.made(NAME, locals())
     headers = partial(bearer, account, NAME, KEY)
-    return XAIProvider(
-        account=account, rest=Rest(NAME, account.base_url, headers, HELP), headers=headers
-    )
+    rest = Rest(NAME, account.base_url, headers, HELP, BAD_KEY, NO_MONEY)
+    return XAIProvider(account=account, rest=rest, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +151,7 @@ class XAIProvider:
     headers: Callable[[], Mapping[str, str]] = field(repr=False)
     name: str = NAME
     limits: Limits = LIMITS
+    _odd: set[str] = field(default_factory=set, repr=False)
     _seen: dict[str, tuple[Counts, float]] = field(default_factory=dict, repr=False)
 
     @property
@@ -199,20 +193,15 @@ class XAIProvider:
 
     def upload(self, part: Part, file: Path) -> Ticket:
         """Bring the wire file over."""
-        with _meant():
-            made = self.rest.upload(
-                "/files",
-                file,
-                "take the file",
-                fields={"purpose": "batch"},
-                name=f"{part.key}.jsonl",
-            )
+        made = self.rest.upload(
+            "/files", file, "take the file", fields={"purpose": "batch"}, name=f"{part.key}.jsonl"
+        )
         return Ticket(self.name, {"file": _id(made, "id", "file")})
 
     def create(self, part: Part, ticket: Ticket) -> Ticket:
         """Make the batch, with the part's key as its name so that it is found again."""
         body = {"name": part.key, "input_file_id": ticket.data["file"]}
-        made = self._call("POST", "/batches", "create the batch", json=body, once=True)
+        made = self.rest.call("POST", "/batches", "create the batch", json=body, once=True)
         return _ticket(ticket.data, part, _id(made, "batch_id", "batch"))
 
     def find(self, part: Part, ticket: Ticket | None) -> Ticket | None:
@@ -269,13 +258,23 @@ class XAIProvider:
         if _said(batch) and not counts.answered:
             return Phase.FAILED
         gone = bool(batch.get("cancel_time"))
-        if counts.pending is None or (not counts.total and not gone):
+        if counts.pending is None:
+            self._wonder(batch)
+            return Phase.WAITING
+        if not counts.total and not gone:
             return Phase.WAITING  # the file is still being read
         if counts.pending:
             return Phase.RUNNING if counts.answered else Phase.WAITING
         sent = _whole(ticket.data.get("rows")) or 0
         sure = not gone and (counts.total or 0) >= sent
         return Phase.ENDED if sure or self._is_calm(ticket, counts) else Phase.RUNNING
+
+    def _wonder(self, batch: Mapping[str, Any]) -> None:
+        """Log once that a batch has no counters that are known here."""
+        odd = str(batch.get("state"))[:80]
+        if not self._odd:
+            self._odd.add(odd)  # once is enough: it is polled for hours
+            LOG.warning("%s: the batch state %s is unknown; it is polled on", NAME, odd)
 
     def _is_calm(self, ticket: Ticket, counts: Counts) -> bool:
         """Whether the counters have stayed the same for long enough to be believed."""
@@ -344,7 +343,7 @@ class XAIProvider:
         while token not in seen:  # a token that comes again would go round for ever
             seen.add(token)
             asked = {"pagination_token": token} if token else {}
-            found = self._call("GET", path, doing, params={"limit": size, **asked})
+            found = self.rest.call("GET", path, doing, params={"limit": size, **asked})
             page: Mapping[str, Any] = found if isinstance(found, dict) else {}
             yield page
             following = page.get("pagination_token")
@@ -357,38 +356,18 @@ class XAIProvider:
         self._cancel(ticket.data["batch"])
 
     def _cancel(self, identity: str) -> None:
-        self._call("POST", f"{_path(identity)}:cancel", "cancel the batch")
+        self.rest.call("POST", f"{_path(identity)}:cancel", "cancel the batch")
 
     def cleanup(self, ticket: Ticket) -> None:
         """Remove the input file; results are the batch's own and go with it after 30 days."""
         if ticket.data.get("file"):
             with suppress(NotThereError):
                 path = f"/files/{quote(str(ticket.data['file']), safe='')}"
-                self._call("DELETE", path, "delete a file")
+                self.rest.call("DELETE", path, "delete a file")
 
     def _batch(self, ticket: Ticket) -> Mapping[str, Any]:
-        found = self._call("GET", _path(ticket.data["batch"]), _LOOK)
+        found = self.rest.call("GET", _path(ticket.data["batch"]), _LOOK)
         return found if isinstance(found, dict) else {}
-
-    def _call(self, method: Any, path: str, doing: str, **more: Any) -> Any:
-        with _meant():
-            return self.rest.call(method, path, doing, **more)
-
-
-@contextmanager
-def _meant() -> Iterator[None]:
-    """Give refusals the class that their words mean: a wrong key is HTTP 400 here."""
-    try:
-        yield
-    except ProviderError as error:
-        said = str(error).lower()
-        if any(words in said for words in NO_MONEY):
-            raise QuotaError(
-                f"{error} Add credit or raise the limit; what is paid is kept."
-            ) from error
-        if isinstance(error, RefusedError) and any(words in said for words in BAD_KEY):
-            raise AuthenticationError(f"{error} {HELP}") from error
-        raise
 
 
 def _path(identity: str) -> str:

@@ -21,6 +21,7 @@ A test that must fail for now has an excuse, and turns the suite red on the day 
 
 from __future__ import annotations
 
+from batchframe.model import Phase
 from batchframe.testing.contract.crashes import Crashes
 from batchframe.testing.contract.declared import (
     OPENAI_STATUSES,
@@ -29,6 +30,7 @@ from batchframe.testing.contract.declared import (
     never,
     notimpl,
     notyet,
+    phases,
 )
 from batchframe.testing.contract.failures import Failures
 from batchframe.testing.contract.limits import LimitsHold
@@ -41,10 +43,12 @@ __all__ = [
     "OPENAI_STATUSES",
     "Capabilities",
     "Excuse",
+    "Phase",
     "ProviderContract",
     "never",
     "notimpl",
     "notyet",
+    "phases",
 ]
 
 

@@ -367,3 +367,35 @@ def takes_a_missing_file_for_none(**settings):
             return []
 
     return spoiled(Lenient, **settings)
+
+
+# what was said anew for providers of other shapes
+
+
+def gives_failed_batches_up(**settings):
+    class Strict(Shaped):
+        def fetch(self, ticket, folder):
+            batch = self._get(f"/batches/{ticket.data['batch']}", "look")
+            return [] if batch["status"] == "failed" else super().fetch(ticket, folder)
+
+    return spoiled(Strict, **settings)
+
+
+def reads_the_first_page(**settings):
+    class Hasty(Shaped):
+        def _batches(self, since):
+            found = self.rest.call("GET", "/batches", "list the batches")
+            yield from found["data"]
+
+    return spoiled(Hasty, **settings)
+
+
+def carries_no_key(**settings):
+    class Nameless(Shaped):
+        def upload(self, part, file):
+            return super().upload(replace(part, key="batchframe"), file)
+
+        def create(self, part, ticket):
+            return super().create(replace(part, key="batchframe", job_id="job"), ticket)
+
+    return spoiled(Nameless, **settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from batchframe.testing import clouds, registered
 from batchframe.testing.contract.setting import Stage
 from batchframe.testing.provider_contract import Capabilities, ProviderContract, notyet
 
+from . import test_fireworks, test_mistral, test_xai
+
 pytest_plugins = ["pytester"]
 
 NOTICED = (AssertionError, BatchframeError, pytest.fail.Exception)
@@ -20,6 +23,14 @@ NOTICED = (AssertionError, BatchframeError, pytest.fail.Exception)
 PASSES = "test_what_passes_by_itself_is_waited_out"
 STOPS = "test_what_does_not_pass_is_told_by_its_class_whatever_is_done"
 DAMAGED = "test_damaged_result_lines_cost_only_their_own_rows"
+AT_ONCE = "test_a_request_sent_at_once_is_the_same_as_in_a_batch"
+KEYED = "test_the_batch_carries_our_key_and_the_users_pairs"
+LATE = "test_a_batch_that_failed_late_keeps_what_was_answered"
+MONEY = "test_tokens_and_dollars_are_what_the_answers_say"
+PAGES = "test_a_batch_is_found_on_whichever_page_it_is"
+REFUSED_ROWS = "test_a_row_that_failed_is_an_error_and_the_others_are_answers"
+STATUSES = "test_every_documented_status_has_its_phase"
+UNKNOWN = "test_an_unknown_status_means_waiting_and_is_logged_once"
 
 BITES = (
     # 1: a dialect is pure
@@ -88,8 +99,54 @@ BITES = (
     ("saves_its_key", "test_secrets_and_prompts_are_nowhere_but_where_they_must_be", {}),
     ("leaves_files_behind", "test_cleaning_up_removes_our_files_and_may_be_done_twice", {}),
     ("takes_a_missing_file_for_none", "test_a_result_file_that_is_gone_is_told", {}),
+    # what was said anew for providers of other shapes
+    ("gives_failed_batches_up", LATE, {}),
+    ("reads_the_first_page", PAGES, {}),
+    ("carries_no_key", KEYED, {}),
 )  # fmt: skip
 """Mutant, the test that must notice it, and that test's parameters."""
+
+NATIVE = {
+    "mistral": (
+        ("leaves_the_model_in_the_line", "test_wire_lines_are_the_golden_ones", {}),
+        ("speaks_openai", "test_wire_lines_are_the_golden_ones", {}),
+        ("sends_seed_as_openai_does", "test_each_parameter_is_sent_or_refused", {}),
+        ("invents_a_name", "test_request_bodies_are_what_the_openai_sdk_would_send", {}),
+        ("invents_a_name", AT_ONCE, {}),
+        ("asks_another_model", AT_ONCE, {}),
+        ("gives_failed_jobs_up", LATE, {}),
+        ("takes_a_timeout_for_a_failure", STATUSES, {}),
+        ("keeps_the_users_pairs_to_itself", KEYED, {}),
+    ),
+    "fireworks": (
+        ("makes_up_an_id_each_time", "test_a_process_killed_between_any_two_steps_pays_once", {}),
+        ("makes_up_an_id_each_time", "test_a_batch_whose_making_was_not_confirmed_is_found_again", {}),
+        ("names_models_as_users_do", AT_ONCE, {}),
+        ("overlooks_the_prefix_of_states", STATUSES, {}),
+        ("reads_the_first_file_only", REFUSED_ROWS, {}),
+        ("takes_an_empty_purse_for_a_refusal", STOPS, {"what": "an empty purse"}),
+        ("takes_half_a_wrapper_for_an_answer", DAMAGED, {"damage": "no status"}),
+        ("believes_that_deleting_keeps", "test_a_cancelled_batch_keeps_what_was_answered", {}),
+    ),
+    "xai": (
+        ("believes_counters_at_once", "test_a_batch_that_ends_before_its_cancellation_is_complete", {}),
+        ("reads_one_page_of_results", "test_pages_are_read_to_the_last", {}),
+        ("reads_one_page_of_the_list", PAGES, {}),
+        ("prices_by_the_list", MONEY, {}),
+        ("prices_by_the_list", "test_a_model_without_a_price_costs_null_and_not_nothing", {}),
+        ("leaves_thoughts_out", MONEY, {}),
+        ("takes_no_counters_for_the_end", UNKNOWN, {}),
+        ("wonders_at_each_look", UNKNOWN, {}),
+        ("takes_a_wrong_key_for_a_refusal", STOPS, {"what": "a wrong key"}),
+        ("takes_a_wrong_key_for_a_refusal", "test_a_wrong_key_is_told_by_the_provider_itself", {}),
+        ("takes_an_empty_response_for_an_answer", DAMAGED, {"damage": "no status"}),
+        ("reads_ids_where_openai_has_them", "test_every_row_comes_back_as_itself", {}),
+        ("names_all_batches_alike", KEYED, {}),
+        ("names_all_batches_alike", "test_a_batch_of_another_part_is_not_taken_for_ones_own", {}),
+        ("forgets_results_quietly", "test_a_result_file_that_is_gone_is_told", {}),
+    ),
+}  # fmt: skip
+"""Provider -> the same, of `mutants_native`."""
 
 
 class Before(ProviderContract):
@@ -106,12 +163,23 @@ class Before(ProviderContract):
             yield cloud
 
 
-HELPERS = {
-    name: value
-    for kind in reversed(Before.__mro__)
-    for name, value in vars(kind).items()
-    if not name.startswith(("test_", "__"))
+def helpers(stage):
+    """Give all that a class of the contract has but its tests."""
+    return {
+        name: value
+        for kind in reversed(stage.__mro__)
+        for name, value in vars(kind).items()
+        if not name.startswith(("test_", "__"))
+    }
+
+
+STAGES = {
+    "mistral": test_mistral.TestMistral,
+    "fireworks": test_fireworks.TestFireworks,
+    "xai": test_xai.TestXAI,
 }
+CLAIMS = {"believes_that_deleting_keeps": {"cancel_keeps": True}}
+"""Mutants that are wrong in what their class declares."""
 
 
 def bites(test, fixed):
@@ -128,39 +196,52 @@ def bites(test, fixed):
     return caught
 
 
-for number, (mutant, name, fixed) in enumerate(BITES):
-    title = f"Test_{number:02d}_{mutant}"
-    members = {**HELPERS, "factory": f"{__package__}.mutants:{mutant}", "excused": {}}
-    globals()[title] = type(
-        title, (), {**members, name: bites(getattr(ProviderContract, name), fixed)}
-    )
+def stand(stage, module, found):
+    """Make a class of tests for each mutant and each test that must notice it."""
+    for number, (mutant, name, fixed) in enumerate(found):
+        title = f"Test_{module.rpartition('_')[2]}_{stage.__name__}_{number:02d}_{mutant}"
+        claims = replace(stage.capabilities, **CLAIMS.get(mutant, {}))
+        globals()[title] = type(title, (), {
+            **helpers(stage), "factory": f"{__package__}.{module}:{mutant}", "excused": {},
+            "capabilities": claims, name: bites(getattr(ProviderContract, name), fixed),
+        })  # fmt: skip
 
 
-class TestUnspoiled(Before):
-    """What mutants are made of is right itself: without their one fault they are not caught."""
+stand(Before, "mutants", BITES)
+for provider, found in NATIVE.items():
+    stand(STAGES[provider], "mutants_native", found)
 
-    __test__ = True
-    factory = f"{__package__}.mutants:spoiled"
+SOUND = ("test_every_row_comes_back_as_itself", "test_a_dialect_is_pure")
+UNSPOILED = {
+    "TestUnspoiled": (Before, "mutants:spoiled"),
+    **{
+        f"TestUnspoiled{provider.title()}": (stage, f"mutants_native:unspoiled_{provider}")
+        for provider, stage in STAGES.items()
+    },
+}
+"""What mutants are made of is right itself: without their one fault they are not caught."""
 
-
-for name in [name for name in dir(ProviderContract) if name.startswith("test_")]:
-    if name not in ("test_every_row_comes_back_as_itself", "test_a_dialect_is_pure"):
-        setattr(TestUnspoiled, name, None)
+for title, (stage, factory) in UNSPOILED.items():
+    tests = {name: getattr(ProviderContract, name) for name in SOUND}
+    members = {**helpers(stage), "factory": f"{__package__}.{factory}", **tests}
+    globals()[title] = type(title, (), members)
 
 
 def test_every_promise_has_a_mutant_and_every_mutant_a_test():
     """Ten promises, and no mutant that nobody meets."""
-    from . import mutants
+    from . import mutants, mutants_native
 
     there = {
         name
-        for name, value in vars(mutants).items()
+        for module in (mutants, mutants_native)
+        for name, value in vars(module).items()
         if inspect.isfunction(value)
-        and value.__module__ == mutants.__name__
+        and value.__module__ == module.__name__
         and name[0] != "_"
-        and name != "spoiled"
+        and "spoiled" not in name
     }
-    assert there == {mutant for mutant, _, _ in BITES}
+    met = [*BITES, *(bite for found in NATIVE.values() for bite in found)]
+    assert there == {mutant for mutant, _, _ in met}
 
 
 def test_an_excuse_for_no_test_is_refused():

@@ -39,6 +39,12 @@ def error(code: str | None = None, message: str = "no", **more: Any) -> dict[str
         (401, None, Stop("authentication", 401)),
         (400, error(None, "Incorrect API key provided: xai-1"),
          Stop("authentication", 400, certain=False)),
+        (412, error("PRECONDITION_FAILED", "Account x is suspended, possibly due to reaching the monthly "
+                    "spending limit or failure to pay past invoices."),
+         Stop("quota", 412, "precondition_failed", certain=False)),
+        (429, {"code": "x", "error": "Your team y has either used all available credits or reached its "
+                                     "monthly spending limit."},
+         Stop("quota", 429, certain=False)),
         (404, error("model_not_found"), Stop("model", 404, "model_not_found")),
         (404, error("DeploymentNotFound"), Stop("model", 404, "deploymentnotfound")),
         (404, "Not Found", Stop("address", 404, certain=False)),

@@ -14,14 +14,22 @@ from native import JSON, Nowhere, begun, close, objects, part, polled, quicken, 
 
 from batchframe.errors import (
     AuthenticationError,
+    InputError,
     MissingCredentialsError,
     ProviderError,
     ProviderUnavailableError,
     QueueFullError,
+    QuotaError,
     UnsupportedError,
 )
 from batchframe.model import Endpoint, Phase, Ticket
-from batchframe.providers.fireworks import Fireworks, identity_of, model_path
+from batchframe.providers.fireworks import (
+    DIRECT_BYTES,
+    LIMITS,
+    Fireworks,
+    identity_of,
+    model_path,
+)
 from batchframe.providers.registry import registered
 from batchframe.testing import clouds
 
@@ -174,7 +182,7 @@ def test_an_unknown_state_waits_and_is_told_once(cloud, provider, tmp_path, capl
 
 def test_counts_and_tokens_grow_while_it_runs(cloud, provider, tmp_path):
     """Done holds the failed ones."""
-    cloud.answer = lambda body: {"error": {"message": "no"}} if "3" in str(body) else "yes"
+    cloud.answer = lambda body: {"error": {"message": "no"}} if "row 3" in str(body) else "yes"
     ticket = begun(provider, PART, tmp_path)
     last = polled(provider, ticket)
     assert (last.phase, last.total, last.done, last.failed) == (Phase.ENDED, 6, 6, 1)
@@ -238,13 +246,58 @@ def test_an_upload_that_is_repeated_goes_on(cloud, provider, tmp_path):
     assert list(cloud.files().values()) == [file.read_bytes()]
 
 
-def test_a_large_file_goes_to_a_signed_address(cloud, provider, tmp_path, monkeypatch):
-    """With the bytes that it has."""
-    monkeypatch.setattr("batchframe.providers.fireworks.DIRECT_BYTES", 10)
+def test_one_call_brings_no_more_than_fireworks_takes(cloud):
+    """What is above goes another way, so the two figures must agree."""
+    assert cloud.direct == DIRECT_BYTES < LIMITS.bytes == cloud.limits.bytes
+
+
+@pytest.mark.parametrize(("spare", "puts"), [(0, 0), (-1, 1)])
+def test_a_file_that_is_too_large_for_one_call_goes_to_a_signed_address(
+    cloud, provider, tmp_path, monkeypatch, spare, puts
+):
+    """Exactly the limit still goes up in one; either way the job has all of it."""
+    size = wire(provider, PART, tmp_path).stat().st_size
+    cloud.direct = size + spare
+    monkeypatch.setattr("batchframe.providers.fireworks.DIRECT_BYTES", cloud.direct)
     ticket = begun(provider, PART, tmp_path)
     assert polled(provider, ticket).phase is Phase.ENDED
     assert len(replies(provider, provider.fetch(ticket, tmp_path))) == 6
-    assert any(method == "PUT" for method, _, _ in cloud.log)
+    assert sum(method == "PUT" for method, _, _ in cloud.log) == puts
+
+
+def test_a_broken_upload_to_a_signed_address_is_begun_again(cloud, provider, tmp_path, monkeypatch):
+    """The address may be used twice; a dataset is ready only when the file is whole."""
+    monkeypatch.setattr("batchframe.providers.fireworks.DIRECT_BYTES", 10)
+    cloud.faults.drop_before["blob"], cloud.faults.server_error["upload"] = 2, 1
+    file = wire(provider, PART, tmp_path)
+    ticket = provider.upload(PART, file)
+    assert list(cloud.files().values()) == [file.read_bytes()]
+    assert provider.upload(PART, file) == ticket
+
+
+def test_a_dataset_may_have_as_many_bytes_as_the_settings_say(monkeypatch):
+    """500 MB unless told: versions of Fireworks' own page say 500 MB and 1 GB."""
+    assert Fireworks(api_key="k").limits == LIMITS
+    assert Fireworks(api_key="k", dataset_bytes=10**9).limits.bytes == 10**9
+    monkeypatch.setenv("FIREWORKS_DATASET_BYTES", "700000000")
+    made = Fireworks(api_key="k")
+    assert (made.limits.bytes, made.limits.source) == (700_000_000, LIMITS.source)
+    monkeypatch.setenv("FIREWORKS_DATASET_BYTES", "0")
+    with pytest.raises(InputError, match="dataset_bytes"):
+        Fireworks(api_key="k")
+
+
+def test_an_account_without_money_is_told_as_one(cloud, provider, tmp_path):
+    """With HTTP 412, which says nothing by itself; asking again would not help."""
+    cloud.faults.quota_gone["create"] = 1
+    with pytest.raises(QuotaError) as caught:
+        begun(provider, PART, tmp_path)
+    assert str(caught.value) == (
+        "fireworks could not create the job: Account fake-account is suspended, possibly due to "
+        "reaching the monthly spending limit or failure to pay past invoices. Please go to "
+        "https://fireworks.ai/account/billing for more information (HTTP 412, PRECONDITION_FAILED). "
+        "Add credit or raise the limit; what is paid is kept."
+    )
 
 
 def test_a_full_queue_is_no_failure(cloud, provider, tmp_path):

@@ -31,6 +31,7 @@ from batchframe.providers.registry import registered
 from batchframe.providers.xai import XAI
 from batchframe.testing import clouds
 from batchframe.testing.clouds.flavours import xai as flavour
+from batchframe.testing.clouds.wire import Refused
 
 PART = part("xai/grok-4.3")
 
@@ -395,22 +396,62 @@ def test_a_wrong_key_is_one_though_it_is_http_400(cloud, tmp_path):
 
 
 @pytest.mark.parametrize("status", [400, 403, 429])
-def test_an_empty_purse_is_one_whatever_the_status(provider, monkeypatch, status):
-    """No waiting helps against it."""
+def test_an_empty_purse_is_one_whatever_the_status(cloud, provider, status):
+    """No waiting helps against it, so it is asked once."""
     said = "Your team has either used all available credits or reached its monthly spending limit."
-
-    def refused(*_args, **_more):
-        kind = {
-            400: rest.RefusedError(said, 400, None),
-            403: AuthenticationError(said),
-            429: ProviderUnavailableError(said),
-        }
-        raise kind[status]
-
-    monkeypatch.setattr(rest.Rest, "call", refused)
+    cloud.flavour = replace(cloud.flavour, empty_purse=Refused(status, said))
+    cloud.faults.quota_gone["get"] = 9
     with pytest.raises(QuotaError) as caught:
-        provider.create(PART, Ticket("xai", {"file": "f"}))
-    assert str(caught.value) == f"{said} Add credit or raise the limit; what is paid is kept."
+        provider.poll(Ticket("xai", {"batch": "b"}))
+    assert str(caught.value) == (
+        f"xai could not look at the batch: {said[:-1]} (HTTP {status}). "
+        "Add credit or raise the limit; what is paid is kept."
+    )
+    assert len(cloud.log) == 1
+
+
+def test_counters_that_nobody_knows_are_told_once(caplog):
+    """It is polled for hours, and one line of the log says why."""
+    provider = XAI(api_key="k", base_url="http://127.0.0.1:1")
+    provider.rest = Nowhere({"batch_id": "b", "state": {"waiting_for": 3}})
+    with caplog.at_level(logging.WARNING):
+        phases = [provider.poll(Ticket("xai", {"batch": "b"})).phase for _ in range(3)]
+    assert phases == [Phase.WAITING] * 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "xai: the batch state {'waiting_for': 3} is unknown; it is polled on"
+    ]
+
+
+def test_a_job_with_a_row_that_hangs_ends_at_its_deadline(cloud):
+    """Nobody has to look: what is answered is kept, and the rest may be sent again."""
+    cloud.faults.hang = 0.5
+    provider = XAI(
+        api_key=cloud.key, base_url=cloud.url, poll_seconds=0.01, settle_seconds=0,
+        deadline_hours=0.3 / 3600,
+    )  # fmt: skip
+    job, result = submitted(provider)
+    assert result["response"].drop_nulls().len() == 4
+    assert result["error"].drop_nulls().to_list() == ["batch_cancelled: Batch cancelled"] * 4
+    assert job.outputs()["retryable"].drop_nulls().to_list().count(True) == 4
+    assert sum(path.endswith(":cancel") for _, path, _ in cloud.log) == 1
+
+
+@pytest.mark.parametrize(("settle", "kept"), [(0.3, 6), (0.0, 3)])
+def test_cancel_counters_that_turn_into_successes_are_waited_for(cloud, tmp_path, settle, kept):
+    """Believed at once they cost what was paid for: the second case is why there is a setting."""
+    cloud.faults.hang, cloud.faults.cancel_late = 0.5, True
+    provider = XAI(api_key=cloud.key, base_url=cloud.url, settle_seconds=settle)
+    ticket = begun(provider, PART, tmp_path)
+    for _ in range(4):
+        provider.poll(ticket)
+    provider.cancel(ticket)
+    cloud.step = 5.0  # the counters say "cancelled" for four looks
+    deadline = time.monotonic() + 20
+    while provider.poll(ticket).phase is not Phase.ENDED:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    got = replies(provider, provider.fetch(ticket, tmp_path))
+    assert sum(reply.error is None for reply in got.values()) == kept
 
 
 def test_an_html_page_is_no_answer(cloud, provider, tmp_path):

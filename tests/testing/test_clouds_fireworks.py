@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from cloudkit import bare, calling, jsonl, parsed
 
@@ -154,12 +156,57 @@ def test_large_files_go_to_a_signed_address(cloud, client):
     data = jsonl([bare(0)])
     asked = {"filenameToSize": {"in.jsonl": str(len(data))}}
     urls = client.post("/datasets/big:getUploadEndpoint", json=asked).json()["filenameToSignedUrls"]
+    signed = {
+        "content-type": "application/octet-stream",
+        "x-goog-content-length-range": f"{len(data)},{len(data)}",
+    }
     with calling(cloud, a="b") as stranger:
-        assert stranger.put(urls["in.jsonl"], content=data).status_code == 200
+        url = urls["in.jsonl"]
+        assert stranger.put(url, content=data).status_code == 403
+        assert stranger.put(url, content=data + b"\n", headers=signed).status_code == 400
+        assert stranger.put(url, content=data, headers=signed).status_code == 200
     assert client.get("/datasets/big").json()["state"] == "UPLOADING"
     client.post("/datasets/big:validateUpload", json={})
     assert client.get("/datasets/big").json()["state"] == "READY"
     assert job(client, "big").status_code == 200
+
+
+def test_one_call_brings_only_so_much_and_a_dataset_has_a_limit_of_its_own(cloud, client):
+    """Two figures: 150 MB in one call, 500 MB in all."""
+    assert (cloud.direct, cloud.limits.bytes) == (150_000_000, 500_000_000)
+    data = jsonl([bare(0)])
+    cloud.direct = len(data) - 1
+    told = {"userUploaded": {}, "exampleCount": "1"}
+    client.post("/datasets", json={"datasetId": "big", "dataset": told})
+    sent = client.post("/datasets/big:upload", files={"file": ("in.jsonl", data)})
+    assert sent.status_code == 413
+    cloud.limits = replace(cloud.limits, bytes=len(data) - 1)
+    asked = {"filenameToSize": {"in.jsonl": str(len(data))}}
+    url = client.post("/datasets/big:getUploadEndpoint", json=asked).json()["filenameToSignedUrls"]
+    span = f"{len(data)},{len(data)}"
+    signed = {"content-type": "application/octet-stream", "x-goog-content-length-range": span}
+    with calling(cloud, **signed) as stranger:
+        assert stranger.put(url["in.jsonl"], content=data).status_code == 200
+    assert client.post("/datasets/big:validateUpload", json={}).status_code == 413
+    assert client.get("/datasets/big").json()["state"] == "UPLOADING"
+
+
+def test_an_account_without_money_is_a_412(cloud, client):
+    """In OpenAI's body."""
+    cloud.faults.quota_gone["datasets"] = 1
+    answer = client.get("/datasets")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (412, "PRECONDITION_FAILED")
+
+
+def test_a_model_that_is_not_there_fails_the_job(cloud, client):
+    """It stands on the job, not in the lines."""
+    cloud.models = ()
+    job(client, dataset(client, [bare(0)]))
+    found = ended(client)
+    assert (found["state"], found["status"]["message"][:13]) == (
+        "JOB_STATE_FAILED",
+        "Invalid model",
+    )
 
 
 def test_a_wrong_key_is_a_403_and_another_account_too(cloud, client):

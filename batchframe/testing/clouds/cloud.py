@@ -41,7 +41,7 @@ HTML = (
 class Cloud:
     """One provider's batch API, whole: files, batches, results, and what can go wrong with them.
 
-    Use it as a context manager. What may be set at any time: `answer`, `step`, `models`, `limits`,
+    Use it as a context manager. What may be set at any time: `answer`, `step`, `models`, `limits`, `direct`,
     `reasoning_tokens`, and the switches of `faults`. One lock serves one call at a time, so a slow
     `answer` holds up all others.
 
@@ -53,6 +53,7 @@ class Cloud:
         faults: What goes wrong.
         models: Those that exist; None: whatever is asked for.
         limits: The most that one input file may hold.
+        direct: The most bytes that one upload call may bring; None: whatever a file may have.
         reasoning_tokens: How many of them each answer claims.
         port: Where to listen; 0: wherever is free. Read when the block is entered.
         key: The only API key that is accepted; `token` is the bearer token that Azure takes beside it.
@@ -68,6 +69,7 @@ class Cloud:
         self.faults = Faults()
         self.models: Container[str] | None = None
         self.limits = flavour.limits
+        self.direct = flavour.direct
         self.reasoning_tokens = flavour.reasoning
         self.file_quota = (500, 10_000)
         self.key = key or flavour.key
@@ -233,13 +235,20 @@ class Cloud:
     def shown(self, batch: Batch) -> Json:
         """Give a batch in its provider's words, as the faults leave them."""
         found = self.flavour.batch(self, batch)
-        for name in self.faults.missing_fields:
-            found.pop(name, None)
+        lost = self.faults.missing_fields
+        for name in list(found) if "*" in lost else lost:
+            if name not in self.flavour.identity or name in lost:
+                found.pop(name, None)
         if self.faults.status_word is not None:
-            for name in ("status", "state"):
-                if isinstance(found.get(name), str):
-                    found[name] = self.faults.status_word
+            self.flavour.spelt(found, self.faults.status_word)
         return found
+
+    def forget_results(self) -> None:
+        """Forget all files and, where results are the batches' own, all batches: they are too old."""
+        with self._lock:
+            self.store.clear()
+            if not self.flavour.filed:
+                self.jobs.clear()
 
     def listed(self) -> list[Batch]:
         """Give the batches that a list shows, newest first."""
@@ -388,12 +397,7 @@ STRIKES: dict[str, Callable[[Cloud], Refused]] = {
         "The server had an error while processing your request. Sorry about that!",
         kind="server_error",
     ),
-    "quota_gone": lambda _cloud: Refused(
-        429,
-        "You exceeded your current quota, please check your plan and billing details.",
-        code="insufficient_quota",
-        kind="insufficient_quota",
-    ),
+    "quota_gone": lambda cloud: cloud.flavour.empty_purse,
     "unauthorized": lambda cloud: cloud.flavour.unauthorized(cloud.key),
     "forbidden": lambda _cloud: Refused(
         403,

@@ -26,7 +26,7 @@ class Faults:
         server_status: 500, 502, 503, 504, 408 or whatever else.
         rate_limit: By call: answered with 429, whose headers are `rate_limit_dialect`'s and ask for
             `rate_limit_seconds` of patience.
-        quota_gone: By call: the 429 that no waiting heals (`insufficient_quota`).
+        quota_gone: By call: the money is gone, in the provider's own words; no waiting heals it.
         unauthorized: By call: 401 (xAI: 400), though the key is right.
         forbidden: By call: 403, the key lacks a permission.
         html: By call: an HTML page of Cloudflare with `html_status` (403 or 520).
@@ -42,17 +42,21 @@ class Faults:
         queue_full_at_create: How many of the next creates are refused with `queue_full_status`.
         queue_full_after_create: How many of the next batches fail with `token_limit_exceeded`.
         cancel_late: A cancelled batch completes all the same.
-        status_word: What batch objects say in place of their status.
-        missing_fields: Names that batch objects lack.
+        status_word: What batch objects say in place of their status. xAI has none: there it is counters
+            and times, as "num_requests=6 num_pending=2", and any other word stands beside no counters.
+        missing_fields: Names that batch objects lack; "*" leaves only their id.
         stale_list: Seconds for which lists do not show a new batch.
+        short_pages: The most that a page of a list or of results holds, whatever was asked for; 0: as
+            the provider has it.
         file_quota: Uploads are refused as one too many (Azure's words).
         shuffle: Result lines in another order.
         missing: How many result lines are left out.
         duplicated: How many result lines come twice.
-        truncated: The last result line is cut in half.
+        truncated: The last result line is cut in half; on a page, which is whole or nothing, the last
+            result has its id and no more.
         garbage: How many lines are no results at all.
         unknown_ids: How many lines more there are, whose `custom_id` nobody sent.
-        status_zero: How many rows of the output file have `status_code` 0 and no body.
+        status_zero: How many answered rows have no body: `status_code` 0, or an empty response.
     """
 
     server_error: Calls = field(default_factory=dict)
@@ -79,6 +83,7 @@ class Faults:
     status_word: str | None = None
     missing_fields: tuple[str, ...] = ()
     stale_list: float = 0.0
+    short_pages: int = 0
     file_quota: bool = False
     shuffle: bool = False
     missing: int = 0

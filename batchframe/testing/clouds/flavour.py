@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from batchframe.model import Json, Limits
@@ -19,6 +20,21 @@ Route = tuple[str, str, str, Operation]
 """HTTP method, path with {names}, operation as the faults call it, and the function."""
 
 DAY = 86_400.0
+
+EMPTY_PURSE = Refused(
+    429,
+    "You exceeded your current quota, please check your plan and billing details.",
+    code="insufficient_quota",
+    kind="insufficient_quota",
+)
+"""How OpenAI, and whoever speaks its words, says that the money is gone."""
+
+
+def put_word(shown: Json, word: str) -> None:
+    """Put a status word into a batch object, in place of its own; made in place."""
+    for name in ("status", "state"):
+        if isinstance(shown.get(name), str):
+            shown[name] = word
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +94,17 @@ class Flavour:
         file_seconds: How long a new file is not ready.
         reset_unit: Whether its rate limit headers count in durations ("1s") or plain seconds.
         unexecuted: Whether rows that never ran are listed in the error file.
-        filed: Whether results are files at all.
+        filed: Whether results are files at all; else they are pages.
         always_files: Whether a batch that ended has both files, empty ones too.
         oversize: How a file that is too large is refused: "upload" or "create".
+        direct: The most bytes that one upload call may bring; None: whatever a file may have.
         missing_file: Whether an unknown input file is refused at create ("now") or fails the batch.
         reasoning: Reasoning tokens that answers claim from the beginning.
         headers: What every answer carries.
+        identity: Names in a batch object that hold its id.
+        spelt: Puts a status word, one of ours or one that nobody knows, into a batch object.
+        empty_purse: How a call is refused when the money is gone.
+        bill: What an answer costs by its input and output tokens, where answers say it themselves.
     """
 
     name: str
@@ -112,10 +133,20 @@ class Flavour:
     filed: bool = True
     always_files: bool = False
     oversize: str = "create"
+    direct: int | None = None
     missing_file: str = "later"
     reasoning: int = 0
     headers: Callable[[str], dict[str, str]] = lambda unique: {"x-request-id": f"req_{unique}"}
     pace: Pace = field(default_factory=Pace)
+    identity: tuple[str, ...] = ("id",)
+    spelt: Callable[[Json, str], None] = put_word
+    empty_purse: Refused = EMPTY_PURSE
+    bill: Callable[[int, int], Decimal] | None = None
+
+    @property
+    def brings(self) -> str:
+        """The operation that brings results home, as faults call it."""
+        return "content" if self.filed else "results"
 
 
 def compiled(routes: tuple[Route, ...]) -> list[tuple[str, re.Pattern[str], str, Operation]]:

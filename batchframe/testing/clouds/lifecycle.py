@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from batchframe.model import Json
 from batchframe.testing.clouds import answers, checks, results
 from batchframe.testing.clouds.nouns import ENDED, Batch, Line, Outcome, Problem, Row
 
@@ -62,6 +63,9 @@ def _load(cloud: Cloud, batch: Batch) -> Problem | None:
     if stored is None or (stored.purpose != "batch" and cloud.flavour.rules.purpose):
         said = f"Cannot find file {batch.input_file_id}, or organization {cloud.organization}"
         return Problem("invalid_request", f"{said} does not have access to it.", "file_id")
+    asked = batch.extra.get("model")  # it stands on the job, not in the lines
+    if asked and cloud.models is not None and asked not in cloud.models:
+        return Problem("model_not_found", f"Invalid model: {asked}")
     found = checks.read(
         stored.data,
         cloud.flavour,
@@ -145,7 +149,7 @@ def answer(cloud: Cloud, batch: Batch, row: Row, number: int = 0) -> Outcome:
     if wrong is not None:
         return _failed(row, number, 400, wrong)
     try:
-        text = cloud.answer(row.body)
+        text = cloud.answer(seen(batch, row))
     except Exception as error:  # noqa: BLE001 - a raising model is a failing server
         return _failed(row, number, 500, answers.problem(str(error), kind="server_error"))
     if isinstance(text, dict):
@@ -163,6 +167,12 @@ def answer(cloud: Cloud, batch: Batch, row: Row, number: int = 0) -> Outcome:
     body = answers.body_for(row.url or batch.endpoint, row.body, text, made)
     cloud.flavour.finish(body)
     return Outcome(row, number, 200, body)
+
+
+def seen(batch: Batch, row: Row) -> Json:
+    """Give a request as the model sees it: a model that stands on the job is put where it belongs."""
+    model = batch.extra.get("model")
+    return {"model": model, **row.body} if model and isinstance(row.body, dict) else row.body
 
 
 def _failed(row: Row, number: int, status: int, body: dict[str, object]) -> Outcome:

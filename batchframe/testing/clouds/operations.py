@@ -36,9 +36,16 @@ def upload(cloud: Cloud, call: Call) -> Reply:
     return reply(cloud.flavour.file(cloud, kept))
 
 
-def check_size(cloud: Cloud, data: bytes) -> None:
-    """Refuse an upload that is too large, where uploads are what is refused."""
-    if cloud.flavour.oversize == "upload" and len(data) > cloud.limits.bytes:
+def check_size(cloud: Cloud, data: bytes, *, direct: bool = True) -> None:
+    """Refuse an upload that is too large, where uploads are what is refused.
+
+    Args:
+        cloud: Whose limits hold.
+        data: The file.
+        direct: Whether it came with the call itself, and not to a signed address.
+    """
+    large = cloud.flavour.oversize == "upload" and len(data) > cloud.limits.bytes
+    if large or (direct and cloud.direct is not None and len(data) > cloud.direct):
         raise Refused(413, "File is too large.")
 
 
@@ -224,11 +231,20 @@ def get(cloud: Cloud, call: Call) -> Reply:
 
 def list_batches(cloud: Cloud, call: Call) -> Reply:
     """GET batches: newest first, in pages."""
-    return reply(page(call, [cloud.shown(batch) for batch in cloud.listed()], *PAGE))
+    shown = [cloud.shown(batch) for batch in cloud.listed()]
+    return reply(page(call, shown, *PAGE, cloud.faults.short_pages))
 
 
-def page(call: Call, items: list[Json], usual: int, most: int) -> Json:
-    """Cut one page out of a list, as OpenAI does: `after` an id, `limit` at most."""
+def page(call: Call, items: list[Json], usual: int, most: int, shortest: int = 0) -> Json:
+    """Cut one page out of a list, as OpenAI does: `after` an id, `limit` at most.
+
+    Args:
+        call: Whose query says `after` and `limit`.
+        items: The whole list.
+        usual: How many, unless told.
+        most: How many may be asked for.
+        shortest: What the fault `short_pages` says.
+    """
     limit = call.asked("limit", str(usual))
     if not limit.isdigit() or not 1 <= int(limit) <= most:
         said = (
@@ -238,7 +254,7 @@ def page(call: Call, items: list[Json], usual: int, most: int) -> Json:
     after = call.asked("after")
     ids = [item.get("id") for item in items]
     start = ids.index(after) + 1 if after in ids else 0
-    cut = items[start : start + int(limit)]
+    cut = items[start : start + min(int(limit), shortest or most)]
     return {
         "object": "list",
         "data": cut,

@@ -12,6 +12,9 @@ from batchframe.testing.clouds.nouns import Batch, Outcome
 if TYPE_CHECKING:
     from batchframe.testing.clouds.cloud import Cloud
 
+PAGED_GARBAGE = (b"null", b"{}", b'"text"', b"[]", b'{"batch_request_id": 7}', b"0")
+"""What stands on a page where a result should: it is JSON all the same, or there would be no page."""
+
 GARBAGE = (
     b"<html>502 Bad Gateway</html>",
     b"",
@@ -59,10 +62,23 @@ def _zero(raw: bytes) -> bytes:
     line: dict[str, Any] = orjson.loads(raw)
     if isinstance(line.get("response"), dict):
         line["response"] = {**line["response"], "status_code": 0, "body": None}
+    if isinstance(line.get("batch_result"), dict):
+        line["batch_result"] = {"response": {}}
     return orjson.dumps(line)
 
 
-def damaged(lines: list[bytes], faults: Faults) -> list[bytes]:
+def paged(results: list[bytes], faults: Faults) -> list[bytes]:
+    """Give the results of pages as the faults leave them; each stays JSON."""
+    found = damaged(_zeroed(results, faults.status_zero), faults, PAGED_GARBAGE)
+    if faults.truncated and found:
+        last: dict[str, Any] = orjson.loads(found[-1])
+        found[-1] = orjson.dumps({"batch_request_id": last["batch_request_id"]})
+    return found
+
+
+def damaged(
+    lines: list[bytes], faults: Faults, garbage: tuple[bytes, ...] = GARBAGE
+) -> list[bytes]:
     """Give the lines as the faults leave them: fewer, more, in another order."""
     lines = lines[: max(0, len(lines) - faults.missing)]
     strangers = [_renamed(raw, number) for number, raw in enumerate(lines[: faults.unknown_ids])]
@@ -70,7 +86,7 @@ def damaged(lines: list[bytes], faults: Faults) -> list[bytes]:
     if faults.shuffle:
         lines = lines[1::2] + lines[::2]
     for number in range(faults.garbage):
-        lines.insert(number * 2 % (len(lines) + 1), GARBAGE[number % len(GARBAGE)])
+        lines.insert(number * 2 % (len(lines) + 1), garbage[number % len(garbage)])
     return lines
 
 

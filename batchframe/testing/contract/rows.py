@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -23,6 +24,9 @@ DAMAGE: dict[str, tuple[dict[str, Any], int]] = {
     "no status": ({"status_zero": 2}, 2),
 }
 """What is wrong with a result file: the faults, and how many rows it must cost."""
+
+REFUSED = {"no such model": "model", "too many requests": "too many requests"}
+"""Why a provider refuses a whole batch -> what each row's error must say."""
 
 
 def _fails(body: dict[str, Any]) -> str | dict[str, Any]:
@@ -104,25 +108,29 @@ class Rows(Stage):
     def test_a_cancelled_batch_keeps_what_was_answered(
         self, cloud: Cloud, provider: BatchProvider
     ) -> None:
-        """What is paid is kept; the others say that they were cancelled."""
+        """What is paid is kept where the provider keeps it; the others say that they were cancelled."""
         self.needs("cancel")
-        self.needs("partial_results")
         cloud.faults.hang = 0.5
         job = self.ask(provider)
         self._half(job, cloud)
         rows = self.settled(job.cancel())
         whole(rows)
+        kept = len(TEXTS) // 2 if self.capabilities.cancel_keeps else 0
         assert job.status == "cancelled"
-        assert [error is None for error in rows["error"]] == [True] * 3 + [False] * 3
+        assert [error is None for error in rows["error"]] == [n < kept for n in range(len(TEXTS))]
+        lost = job.outputs().filter(~pl.col("ok"))
+        assert all("cancel" in code for code in lost["error_code"]), lost["error_code"].to_list()
+        assert lost["retryable"].all()
 
     def test_a_batch_that_ends_before_its_cancellation_is_complete(
         self, cloud: Cloud, provider: BatchProvider
     ) -> None:
-        """The provider may be too late; then every answer counts."""
+        """The provider may be too late, and take its time to say so; then every answer counts."""
         self.needs("cancel")
         cloud.faults.hang, cloud.faults.cancel_late = 0.5, True
         job = self.ask(provider)
         self._half(job, cloud)
+        cloud.step = cloud.flavour.pace.cancelling / 4  # several looks see it half-way
         assert self.answers(job.cancel()) == list(TEXTS)
         assert job.status == "completed"
 
@@ -135,15 +143,28 @@ class Rows(Stage):
         while cloud.batches()[0]["answered"] < len(TEXTS) // 2:
             time.sleep(0.01)
 
+    def test_pages_are_read_to_the_last(self, cloud: Cloud, provider: BatchProvider) -> None:
+        """However little a page holds: no row and no batch is beyond the first one."""
+        cloud.faults.short_pages = 2
+        for turn in range(3):
+            texts = tuple(f"{turn} {text}" for text in TEXTS)
+            rows = self.settled(self.ask(provider, texts))
+            whole(rows, texts)
+            assert rows["error"].null_count() == len(texts)
+
+    @pytest.mark.parametrize("why", REFUSED)
     def test_a_batch_that_failed_gives_each_row_the_providers_reason(
-        self, cloud: Cloud, provider: BatchProvider
+        self, cloud: Cloud, provider: BatchProvider, why: str
     ) -> None:
         """A refused file is told row by row; nothing was answered, and nothing is on the bill."""
-        self.needs("validates")
-        cloud.models = ()
+        if why == "no such model":
+            self.needs("validates")
+            cloud.models = ()
+        else:
+            cloud.limits = replace(cloud.limits, requests=1)
         job = self.ask(provider)
         rows = self.settled(job)
         whole(rows)
         assert rows["response"].null_count() == len(TEXTS)
-        assert all("model" in error for error in rows["error"]), rows["error"].to_list()
+        assert all(REFUSED[why] in error for error in rows["error"]), rows["error"].to_list()
         assert not paid(cloud)

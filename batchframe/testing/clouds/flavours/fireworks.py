@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from batchframe.model import Json, Limits
 from batchframe.testing.clouds import lifecycle
@@ -25,8 +26,23 @@ STATE = {
     "cancelling": "JOB_STATE_DELETING_CLEANING_UP",
     "cancelled": "JOB_STATE_DELETED",
 }
+OCTETS, XML = "application/octet-stream", "application/xml"
 GRPC = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 413: 3, 429: 8, 500: 13, 503: 14}
 """HTTP status -> the number that gRPC has for it."""
+
+DIRECT_BYTES = 150_000_000
+"""The most that one upload call may bring ("up to 150Mb", upload-dataset-files page, 2026-11)."""
+
+SIGNED = ("content-type", "host", "x-goog-content-length-range")
+"""The headers that a signed address was signed with; a PUT must have them."""
+
+EMPTY_PURSE = Refused(
+    412,
+    "Account fake-account is suspended, possibly due to reaching the monthly spending limit or failure "
+    "to pay past invoices. Please go to https://fireworks.ai/account/billing for more information.",
+    code="PRECONDITION_FAILED",
+)
+"""As it answered in 2026-07 and 2026-09."""
 
 NAMES = {"output": "BIJOutputSet.jsonl", "error": "error-data"}
 """The two files of a result dataset."""
@@ -116,22 +132,34 @@ def upload_endpoint(cloud: Cloud, call: Call) -> Reply:
     """POST datasets/{id}:getUploadEndpoint: where to put large files."""
     dataset = _the_dataset(cloud, call)
     urls = {}
-    for name in call.json().get("filenameToSize", {}):
+    for name, size in call.json().get("filenameToSize", {}).items():
         kept = cloud.keep(name, b"")
         dataset["_files"][name] = kept.id
-        urls[name] = f"{cloud.root}/signed/{kept.id}"
+        cloud.extra.setdefault("sizes", {})[kept.id] = int(size)
+        signed = quote(";".join(SIGNED), safe="")
+        urls[name] = f"{cloud.root}/signed/{kept.id}?X-Goog-SignedHeaders={signed}"
     return reply({"filenameToSignedUrls": urls})
 
 
 def put(cloud: Cloud, call: Call) -> Reply:
-    """PUT the bytes at a signed address."""
-    ops.the_file(cloud, call).data = call.body
+    """PUT the bytes at a signed address, with the headers that it was signed with, of the size told."""
+    file = ops.the_file(cloud, call)
+    size = cloud.extra["sizes"][file.id]
+    signed = {"content-type": OCTETS, "x-goog-content-length-range": f"{size},{size}"}
+    if any(call.headers.get(name) != value for name, value in signed.items()):
+        return Reply(403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>", kind=XML)
+    if len(call.body) != size:
+        return Reply(400, b"<Error><Code>EntityTooLarge</Code></Error>", kind=XML)
+    file.data = call.body
     return Reply(200)
 
 
 def validate_upload(cloud: Cloud, call: Call) -> Reply:
     """POST datasets/{id}:validateUpload."""
-    _the_dataset(cloud, call)["state"] = "READY"
+    dataset = _the_dataset(cloud, call)
+    for file_id in dataset["_files"].values():
+        ops.check_size(cloud, cloud.store[file_id].data, direct=False)
+    dataset["state"] = "READY"
     return reply({})
 
 
@@ -144,7 +172,7 @@ def list_datasets(cloud: Cloud, call: Call) -> Reply:
     """GET datasets."""
     _account(call)
     found = [_dataset_object(one) for one in reversed(_datasets(cloud).values())]
-    cut, token = _cut(call, found)
+    cut, token = _cut(cloud, call, found)
     return reply({"datasets": cut, "nextPageToken": token, "totalSize": len(found)})
 
 
@@ -252,13 +280,13 @@ def list_jobs(cloud: Cloud, call: Call) -> Reply:
     """GET batchInferenceJobs."""
     _account(call)
     found = [cloud.shown(batch) for batch in cloud.listed() if batch.stage != "cancelled"]
-    cut, token = _cut(call, found)
+    cut, token = _cut(cloud, call, found)
     return reply({"batchInferenceJobs": cut, "nextPageToken": token, "totalSize": len(found)})
 
 
-def _cut(call: Call, items: list[Json]) -> tuple[list[Json], str]:
+def _cut(cloud: Cloud, call: Call, items: list[Json]) -> tuple[list[Json], str]:
     size, start = int(call.asked("pageSize", "50")), int(call.asked("pageToken") or 0)
-    end = start + min(size, 200)
+    end = start + min(size, cloud.faults.short_pages or 200)
     return items[start:end], str(end) if end < len(items) else ""
 
 
@@ -303,7 +331,7 @@ def batch_object(_cloud: Cloud, batch: Batch) -> Json:
         "state": STATE[batch.stage],
         "status": {
             "code": "INVALID_ARGUMENT" if problem else "OK",
-            "message": f"Dataset has a syntax error: {_said(problem)}" if problem else "",
+            "message": _said(problem) if problem else "",
         },
         "systemPrompt": "",
         "updateTime": iso(latest, places=6),
@@ -312,8 +340,10 @@ def batch_object(_cloud: Cloud, batch: Batch) -> Json:
 
 
 def _said(problem: Problem) -> str:
+    if problem.code in ("model_not_found", "token_limit_exceeded"):
+        return problem.message
     where = f"input.jsonl:{problem.line}: " if problem.line else ""
-    return f"chat dataset validation failed on {where}{problem.message}"
+    return f"Dataset has a syntax error: chat dataset validation failed on {where}{problem.message}"
 
 
 def _progress(batch: Batch) -> Json:
@@ -364,8 +394,8 @@ def finish(body: Json) -> None:
 
 
 def refusal(refused: Refused) -> Any:
-    """Give an error body: gRPC's, but for a bad key, which gets OpenAI's."""
-    if refused.code == "UNAUTHORIZED":
+    """Give an error body: gRPC's, but for a bad key and an account without money, which get OpenAI's."""
+    if refused.code in ("UNAUTHORIZED", "PRECONDITION_FAILED"):
         inner = {"message": refused.message, "param": None, "code": refused.code, "type": "error"}
         return {"error": inner, "request_id": "fake"}
     return {"code": GRPC.get(refused.status, 2), "message": refused.message, "details": []}
@@ -410,7 +440,15 @@ FLAVOUR = Flavour(
     unauthorized=lambda _given: Refused(
         403, "The API key you provided is invalid.", code="UNAUTHORIZED"
     ),
-    limits=Limits(1_000_000, 150_000_000, "Fireworks' upload-dataset-files page", "2026-11-23"),
+    limits=Limits(
+        1_000_000,
+        500_000_000,
+        "Fireworks' batch guide; of requests it names no number",
+        "2026-11-27",
+    ),
+    direct=DIRECT_BYTES,
+    identity=("name",),
+    empty_purse=EMPTY_PURSE,
     rules=Rules(addressed=False, modelled=False, checked=False, roles=True),
     retention=None,
     prefixes=("bij-", "blob-"),

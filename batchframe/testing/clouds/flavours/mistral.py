@@ -117,6 +117,7 @@ def list_jobs(cloud: Cloud, call: Call) -> Reply:
     if call.asked("order_by", "-created") == "created":
         found.reverse()
     size, number = int(call.asked("page_size", "100")), int(call.asked("page", "0"))
+    size = min(size, cloud.faults.short_pages or size)
     cut = found[number * size : (number + 1) * size]
     return reply({"total": len(found), "data": cut, "object": "list"})
 

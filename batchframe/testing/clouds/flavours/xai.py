@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -21,8 +22,20 @@ MOST = 1000
 TICKS = (20_000, 100_000)
 """What an input and an output token cost in 1e-10 USD; only that it adds up is true of these."""
 
-PACE = Pace(cancelling=20.0)
-"""A cancellation that came too late was seen to turn into successes 20 seconds after."""
+PACE = Pace(finalizing=0.0, cancelling=20.0)
+"""When nothing is pending it is over; a cancellation that came too late was seen to turn into successes
+20 seconds after.
+"""
+
+COUNTERS = ("num_requests", "num_pending", "num_success", "num_error", "num_cancelled")
+
+EMPTY_PURSE = Refused(
+    429,
+    "Your team 00000000-fake has either used all available credits or reached its monthly spending "
+    "limit. To continue making API requests, please purchase more credits or raise your spending limit.",
+    code="Some resource has been exhausted",
+)
+"""As it answered in 2026-02; in 2026-08 with 403."""
 
 
 def create(cloud: Cloud, call: Call) -> Reply:
@@ -92,7 +105,7 @@ def get(cloud: Cloud, call: Call) -> Reply:
 def list_batches(cloud: Cloud, call: Call) -> Reply:
     """GET batches: in pages."""
     shown = [cloud.shown(batch) for batch in cloud.listed()]
-    cut, token = _cut(call, shown, 100)
+    cut, token = _cut(cloud, call, shown, 100)
     return reply({"batches": cut, "pagination_token": token})
 
 
@@ -119,7 +132,7 @@ def list_requests(cloud: Cloud, call: Call) -> Reply:
         }
         for row, state in zip(batch.rows, states, strict=True)
     ]
-    cut, token = _cut(call, rows, 100)
+    cut, token = _cut(cloud, call, rows, 100)
     return reply({"batch_request_metadata": cut, "pagination_token": token})
 
 
@@ -135,14 +148,14 @@ def list_results(cloud: Cloud, call: Call) -> Reply:
             raw[row.custom_id or ""] = orjson.dumps(line(batch, cancelled))
     ordered = [raw[name] for name in sorted(raw)]
     if batch.stage in ENDED:
-        ordered = results.damaged(ordered, cloud.faults)
-    cut, token = _cut(call, ordered, 100)
+        ordered = results.paged(ordered, cloud.faults)
+    cut, token = _cut(cloud, call, ordered, 100)
     fragments = [orjson.Fragment(one) for one in cut]
     return reply({"results": fragments, "pagination_token": token})
 
 
-def _cut(call: Call, items: list[Any], usual: int) -> tuple[list[Any], str | None]:
-    limit = min(int(call.asked("limit", str(usual))), MOST)
+def _cut(cloud: Cloud, call: Call, items: list[Any], usual: int) -> tuple[list[Any], str | None]:
+    limit = min(int(call.asked("limit", str(usual))), cloud.faults.short_pages or MOST)
     start = int(call.asked("pagination_token") or 0)
     end = start + limit
     return items[start:end], str(end) if end < len(items) else None
@@ -152,13 +165,11 @@ def batch_object(_cloud: Cloud, batch: Batch) -> Json:
     """Give a batch: there is no status, only counters, and dates without a time of day."""
     done, total = len(batch.lines), len(batch.rows)
     cancelled = "cancelling" in batch.times and batch.stage != "completed"
-    state = {
-        "num_requests": total,
-        "num_pending": 0 if cancelled or batch.stage == "expired" else total - done,
-        "num_success": done - batch.failed,
-        "num_error": batch.failed,
-        "num_cancelled": total - done if cancelled or batch.stage == "expired" else 0,
-    }
+    over = cancelled or batch.stage == "expired"
+    pending, gone = (0, total - done) if over else (total - done, 0)
+    state = dict(
+        zip(COUNTERS, (total, pending, done - batch.failed, batch.failed, gone), strict=True)
+    )
     ended = batch.times.get("cancelling", batch.times.get("failed"))
     given: Json = {
         "batch_id": batch.id,
@@ -171,6 +182,28 @@ def batch_object(_cloud: Cloud, batch: Batch) -> Json:
         "state": state,
     }
     return given if batch.input_file_id is None else {**given, "input_file_id": batch.input_file_id}
+
+
+def put_word(shown: Json, word: str) -> None:
+    """Put other counters and times into a batch: it has no status, so words stand for the whole of them.
+
+    "num_requests=6 num_pending=2 cancel_time=2026-11-23" are three; of a word without "=" nobody knows
+    what it means, and it stands where the counters were.
+    """
+    told = dict(one.lower().split("=", 1) for one in word.split() if "=" in one)
+    known = {name: int(told.pop(name, 0)) for name in COUNTERS}
+    shown["state"] = known if "=" in word else {"phase": word}
+    shown.update(told)
+
+
+def bill(asked: int, said: int) -> Decimal:
+    """Give what an answer costs, in US dollars.
+
+    Args:
+        asked: Input tokens.
+        said: Output tokens, thoughts included.
+    """
+    return Decimal(asked * TICKS[0] + said * TICKS[1]).scaleb(-10)
 
 
 def said(batch: Batch) -> str | None:
@@ -304,6 +337,10 @@ FLAVOUR = Flavour(
     unexecuted=False,
     filed=False,
     pace=PACE,
+    identity=("batch_id",),
+    spelt=put_word,
+    empty_purse=EMPTY_PURSE,
+    bill=bill,
     oversize="upload",
     missing_file="now",
     reasoning=7,
