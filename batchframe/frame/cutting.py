@@ -192,9 +192,11 @@ def strings(name: str, block: Block, span: Span) -> pl.Series:
 
 
 def _windows(block: Block, begun: Places, width: int) -> npt.NDArray[np.void]:
-    """Give so many bytes from each place on, the last ones of the block where it ends before."""
-    size = block.octets.size - width
-    windows = np.ndarray((size + 1,), f"V{width}", block.data, strides=(1,))
+    """Give so many bytes from each place on; behind the block's end there are zeros."""
+    data = block.data
+    if begun.size and begun.max() + width > len(data):
+        data += bytes(width)
+    windows = np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))
     return windows[begun]
 
 

@@ -239,7 +239,8 @@ class Outline:
         spans: dict[Path, Span] = {}
         for hole in self.holes:
             begun = those.at(hole.begun)
-            good &= (begun - last == len(hole.before)) & block.says(last, hole.before)
+            # its quotes are in their places then, so that the value begins where it ends
+            good &= block.says(last, hole.before)
             last = those.at(hole.ended)
             values = None
             if hole.kind.whole:
