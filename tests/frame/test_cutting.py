@@ -85,7 +85,9 @@ def test_few_lines_are_read_one_by_one():
 def test_whatever_a_text_holds_its_line_is_cut(text):
     """Escapes at its end, and what looks like the end of a string."""
     count = cutting.FEWEST
-    ids, left = cut_of(b"".join(written(answer(i, text)) for i in range(count)))
+    ids, left = cut_of(
+        b"".join(written(answer(i, text if i % 2 else "plain")) for i in range(count))
+    )
     assert (ids, left) == ([f"r{i}" for i in range(count)], [])
 
 
@@ -116,6 +118,15 @@ def test_values_are_each_line_s_own(tmp_path):
         f"chatcmpl-{i}" for i in range(200)
     ]
     same(tmp_path, raw, 200)
+
+
+def test_a_line_s_own_id_stands_in_where_no_request_has_one(tmp_path):
+    """As in files of servers that give none."""
+    given_lines = [answer(i) for i in range(5)]
+    for line in given_lines:
+        line["response"]["request_id"] = None
+    found = same(tmp_path, b"".join(map(written, given_lines)), 5)
+    assert found["request_id"].to_list() == [f"b-{i}" for i in range(5)]
 
 
 def test_kinds_of_answers_have_an_outline_each(tmp_path):
