@@ -247,7 +247,6 @@ class Outline:
                 values = whole_numbers(block.octets, begun, last)
                 good &= (values >= 0) & (values <= hole.kind.most)
             elif hole.kind.escapes:
-                good &= last >= begun
                 free += block.escaped(begun, last)
             else:
                 good &= last > begun
