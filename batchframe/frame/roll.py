@@ -86,9 +86,11 @@ class Roll:
             places = np.fromiter(found, np.int64, ids.len())
         if places.size and (places.min() < 0 or self._state[places].any()):
             return None
-        if np.unique(places).size < places.size:
-            return None
+        before = np.count_nonzero(self._state)
         self._state[places] = _ANSWERED
+        if np.count_nonzero(self._state) - before < places.size:  # an id stood twice among them
+            self._state[places] = _WAITING
+            return None
         return self._rows[places]
 
     @cached_property
