@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 import orjson
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchframe.dialects import normal
@@ -327,17 +328,19 @@ class _Writer:
         self._clear()
 
     def _write(self, records: list[_Record], pieces: list[pl.DataFrame]) -> None:
-        how = self._how
+        for table in self._tables(records, pieces):
+            self._file.write_table(table)
+
+    def _tables(self, records: list[_Record], pieces: list[pl.DataFrame]) -> list[pa.Table]:
+        """Give what is gathered as it is written."""
+        how, made = self._how, []
         if pieces:
             found = fitting.table(pieces, how.part, self._costs, how.price_source)
             absent = [pl.lit(None, kind).alias(n) for n, kind in SCHEMA.items() if n not in found]
-            found = found.with_columns(absent).select(SCHEMA.names())
-            self._save(found)
+            made.append(found.with_columns(absent).select(SCHEMA.names()))
         if records:
-            self._save(_frame(records))
-
-    def _save(self, frame: pl.DataFrame) -> None:
-        self._file.write_table(frame.to_arrow().cast(_ARROW))
+            made.append(_frame(records))
+        return [frame.to_arrow().cast(_ARROW) for frame in made]
 
     def __enter__(self) -> Self:
         return self
@@ -345,9 +348,13 @@ class _Writer:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                self._send()
+                self._gather()
+                # the last table is made here while the one before it is written there
+                tables = self._tables(self._records, self._pieces)
                 if self._waiting is not None:
                     self._waiting.result()
+                for table in tables:
+                    self._file.write_table(table)
         finally:
             self._thread.shutdown()
             self._file.close()

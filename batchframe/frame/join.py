@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 import polars as pl
 
 from batchframe.errors import ColumnError
-from batchframe.frame.requests import custom_ids, positions
+from batchframe.frame.requests import custom_ids, position_ids
 from batchframe.frame.schema import ResponseSchema
 
 CHAT_COLUMNS = (
@@ -83,7 +83,10 @@ def join(
     Returns:
         The frame with our columns after its own; rows that the job does not know get an error.
     """
-    ids = positions(0, frame.height) if key is None else custom_ids(frame[key], key)
+    if key is None:
+        ids = position_ids(pl.int_range(frame.height, eager=True))
+    else:
+        ids = pl.Series("custom_id", custom_ids(frame[key], key), pl.String)
     wanted = added_columns(embedding=embedding, parsed=schema is not None)
     unknown = pl.lit("missing: the job has no outcome for this row")
     text = pl.concat_str(
@@ -97,8 +100,11 @@ def join(
         cost_usd=pl.col("cost_usd").cast(pl.Float64),
         known=pl.lit(value=True),
     )
-    rows = pl.DataFrame({"custom_id": ids}, schema={"custom_id": pl.String})
-    joined = rows.join(answers, on="custom_id", how="left", maintain_order="left", validate="m:1")
+    joined = answers
+    if ids.len() != answers.height or not (answers["custom_id"] == ids).all():
+        joined = ids.to_frame("custom_id").join(
+            answers, on="custom_id", how="left", maintain_order="left", validate="m:1"
+        )
     joined = joined.with_columns(
         error=pl.when(pl.col("known").is_null()).then(unknown).otherwise("error")
     ).select(wanted)

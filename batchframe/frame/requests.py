@@ -303,6 +303,18 @@ def positions(start: int, count: int) -> list[str]:
     return [f"r{i}" for i in range(start, start + count)]
 
 
+def position_ids(rows: pl.Series) -> pl.Series:
+    """Give the same ids as a column.
+
+    Args:
+        rows: The rows' places, integers.
+
+    >>> position_ids(pl.Series([7, 8])).to_list()
+    ['r7', 'r8']
+    """
+    return rows.to_frame("row").select(pl.format("r{}", "row").alias("custom_id")).to_series()
+
+
 def custom_ids(keys: pl.Series, name: str, *, start: int = 0) -> list[str]:
     """Give the ids of rows that a key column names: the key itself where providers allow it.
 

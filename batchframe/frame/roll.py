@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from batchframe.frame.requests import position_ids
+
 Rows = npt.NDArray[np.int64]
 
 _WAITING, _FAILED, _ANSWERED = range(3)
@@ -95,9 +97,8 @@ class Roll:
 
     @cached_property
     def _numbered(self) -> bool:
-        """Whether all rows are called by their number, as `requests.positions` calls them."""
-        names = pl.Series("row", self._rows).to_frame().select(pl.format("r{}", "row")).to_series()
-        return bool(self._rows.size and (names == self._ids).all())
+        """Whether all rows are called by their number, as `requests.position_ids` calls them."""
+        return bool(self._rows.size and (position_ids(pl.Series(self._rows)) == self._ids).all())
 
     def absent(self) -> Iterator[tuple[str, int]]:
         """Give id and row of those that have had no outcome."""
