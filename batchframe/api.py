@@ -692,6 +692,7 @@ def _checked(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Check the parameters' names and constants, and that what only the server knows stays apart."""
     from batchframe.dialects.parameters import check_parameters  # noqa: PLC0415
+    from batchframe.frame.prompt import unicode  # noqa: PLC0415
 
     constants = {k: None if isinstance(v, pl.Expr) else v for k, v in parameters.items()}
     check_parameters(constants, endpoint, known_elsewhere=arguments.NAMES)
@@ -704,6 +705,7 @@ def _checked(
     for name in extra:
         if not isinstance(name, str):
             raise InputError(f"extra_body={{{shown(name)}: ...}}: a parameter's name is text.")
+        unicode(name, f"extra_body={{{shown(name)}: ...}}: the name")
     taken = ({"model", "messages", "input", "stream"} | given.keys()) & extra.keys()
     if taken:
         raise InputError(
