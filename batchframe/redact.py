@@ -24,7 +24,7 @@ DEEPEST = 100
 LEAST_SECRET = 8
 """Characters: what is shorter is no key, and would be found in ordinary words."""
 
-MOST_SECRETS = 200
+MOST_SECRETS = 64
 """How many credentials are known at once; tokens age, and those not used for longest are forgotten."""
 
 _LONGEST_PATTERN = 4096

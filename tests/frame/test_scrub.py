@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
+import batchframe as bf
 from batchframe import redact
 from batchframe.dialects import openai
 from batchframe.frame import scrub as scrubbing
 from batchframe.frame.scrub import scrub
 from batchframe.redact import remember
+from batchframe.testing import registered
 
 SECRET = "Zq7HexKeyOfNoKnownPattern0123456789abcdef"
 ANSWER = (
@@ -59,3 +62,30 @@ def test_a_secret_across_two_blocks_is_found(tmp_path, monkeypatch, block):
         file.write_bytes(b" " * before + REFUSAL)
         assert scrub(file, openai.DIALECT), before
         assert SECRET.encode() not in file.read_bytes()
+
+
+def test_no_word_of_a_failed_line_quotes_a_secret(tmp_path):
+    """Not even those that are the provider's own: ids, models, reasons to stop, a refusal."""
+    file = tmp_path / "error.jsonl"
+    message = {"content": None, "refusal": f"not for {SECRET}"}
+    lines = [
+        {
+            "id": f"batch-{SECRET}",
+            "custom_id": "r0",
+            "response": {
+                "status_code": 200,
+                "body": {
+                    "model": f"m-{SECRET}",
+                    "choices": [{"message": message, "finish_reason": f"stop-{SECRET}"}],
+                },
+            },
+        },
+        {"custom_id": "r1", "error": {"code": SECRET, "message": SECRET, SECRET: 1}},
+    ]
+    file.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    with registered(bf.OpenAI(api_key=SECRET)):
+        found = bf.decode(file, model="openai/m")
+    assert found["error_code"].to_list() == ["refusal", "***"]
+    assert found["error_message"].to_list() == ["not for ***", "***"]
+    assert found["model"].to_list() == ["m-***", None]
+    assert SECRET not in str(found.to_dicts())

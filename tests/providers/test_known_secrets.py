@@ -73,7 +73,7 @@ def test_those_not_used_for_longest_are_forgotten_first():
         remember(SECRET)
     assert redact.redact(SECRET) == MASK
     assert redact.redact("token-number-0000") == "token-number-0000"
-    assert redact.redact("token-number-0100") == MASK
+    assert redact.redact("token-number-0070") == MASK
 
 
 @pytest.mark.parametrize(
