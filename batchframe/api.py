@@ -122,7 +122,7 @@ def submit(
         parameters=parameters, mode=mode, key=key, prefix=prefix, name=name, metadata=metadata, budget_usd=budget_usd,
         prices=prices, retry=retry, concurrency=concurrency, on_invalid=on_invalid, strict=strict,
     )  # fmt: skip
-    return _plan(request, again=again).submit()
+    return _submit(request, again=again)
 
 
 def plan(
@@ -228,7 +228,7 @@ def embed(
         metadata=metadata, budget_usd=budget_usd, prices=prices, retry=retry,
         concurrency=concurrency, on_invalid=on_invalid, strict=strict, given=given,
     )  # fmt: skip
-    return _plan(request, again=again).submit()
+    return _submit(request, again=again)
 
 
 def requests(
@@ -659,7 +659,7 @@ def _guard(shape: Shape, given: Mapping[str, Any], model: Text) -> Guard:
 def _check_model(model: Any, endpoint: Endpoint, columns: pl.Schema) -> None:
     """Check that the model can be asked; an expression's names are checked row by row, later."""
     from batchframe.frame.prompt import Builder  # noqa: PLC0415
-    from batchframe.providers.registry import model_ref, provider  # noqa: PLC0415
+    from batchframe.providers.registry import check, model_ref  # noqa: PLC0415
 
     if isinstance(model, pl.Expr):
         dtype = Builder(columns).dtype(model, "model=")
@@ -670,8 +670,7 @@ def _check_model(model: Any, endpoint: Endpoint, columns: pl.Schema) -> None:
         return
     if not isinstance(model, str):
         raise InputError(f"model= must be 'provider/model' or a pl.Expr, not {shown(model)}.")
-    ref = model_ref(model)
-    provider(ref.provider).check(ref.name, endpoint)
+    check(model_ref(model), endpoint)
 
 
 def _schema_of(frame: Frame) -> pl.Schema:
@@ -693,6 +692,7 @@ def _checked(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Check the parameters' names and constants, and that what only the server knows stays apart."""
     from batchframe.dialects.parameters import check_parameters  # noqa: PLC0415
+    from batchframe.frame.prompt import unicode  # noqa: PLC0415
 
     constants = {k: None if isinstance(v, pl.Expr) else v for k, v in parameters.items()}
     check_parameters(constants, endpoint, known_elsewhere=arguments.NAMES)
@@ -705,6 +705,7 @@ def _checked(
     for name in extra:
         if not isinstance(name, str):
             raise InputError(f"extra_body={{{shown(name)}: ...}}: a parameter's name is text.")
+        unicode(name, f"extra_body={{{shown(name)}: ...}}: the name")
     taken = ({"model", "messages", "input", "stream"} | given.keys()) & extra.keys()
     if taken:
         raise InputError(
@@ -743,6 +744,15 @@ def _plan(request: Request, *, again: bool) -> Plan:
     arguments.again(again)
     workspace = _workspace(None)
     return Plan(workspace, request, stage(workspace, request), lambda p: _launch(p, again=again))
+
+
+def _submit(request: Request, *, again: bool) -> Job:
+    """Make a request a job; a key that is missing is told before a large frame is written down."""
+    from batchframe.orchestration.plan import ready  # noqa: PLC0415
+
+    if isinstance(request.recipe.model, str):
+        ready(request.recipe.model, request.recipe.shape.endpoint)
+    return _plan(request, again=again).submit()
 
 
 def _launch(planned: Plan, *, again: bool) -> Job:

@@ -136,8 +136,8 @@ def _row_error(raw: object, status: int | None) -> RowError:
     if code == "insufficient_quota":
         retryable = True  # the row is fine: it was the purse that was empty
     # servers quote keys: "Incorrect API key provided: sk-..."
-    words = redact((message or "")[:_LONGEST_MESSAGE])
-    return RowError(redact(code[:_LONGEST_CODE]), words, retryable)
+    words = redact(message or "", _LONGEST_MESSAGE)
+    return RowError(redact(code, _LONGEST_CODE), words, retryable)
 
 
 def _chat(body: Mapping[str, Any], facts: Mapping[str, Any]) -> Reply:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from batchframe.dialects import contents
 from batchframe.dialects.shown import shown
 from batchframe.errors import UnknownNameError, UnsupportedError, nearest
 from batchframe.model import Endpoint
@@ -30,14 +31,20 @@ _SAID: Mapping[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a parameter's value must be: of one of the `kinds`, a number within inclusive bounds."""
+    """What a parameter's value must be: of one of the `kinds`, a number within inclusive bounds.
+
+    `most` is how many entries a list may have.
+    """
 
     kinds: tuple[Kind, ...]
     low: float | None = None
     high: float | None = None
+    most: int | None = None
 
     def __str__(self) -> str:
         words = " or ".join(_SAID[kind] for kind in self.kinds)
+        if self.most is not None:
+            words += f" of at most {self.most}"
         if self.low is None:
             return words
         if self.high is None:
@@ -60,6 +67,8 @@ class Rule:
             kind in self.kinds or (kind == "whole number" and "number" in self.kinds)
         ):
             return False
+        if self.most is not None and isinstance(value, list | tuple):
+            return len(value) <= self.most
         if self.low is None or not isinstance(value, numbers.Real):
             return True
         number: Any = value  # a Real compares with a float, which its type does not say
@@ -103,7 +112,7 @@ RULES: Mapping[Endpoint, Mapping[str, Rule]] = {
         "safety_identifier": _TEXT,
         "seed": _WHOLE,
         "service_tier": _TEXT,
-        "stop": Rule(("text", "list")),
+        "stop": Rule(("text", "list"), most=4),
         "store": _FLAG,
         "temperature": Rule(("number",), 0, 2),
         "tool_choice": Rule(("text", "object")),
@@ -181,6 +190,11 @@ def check_parameters(
             raise UnsupportedError(
                 f"The parameter {name}={shown(value)} was refused: it must be {known[name]}."
                 f"{_instead(name, value)}"
+            )
+        if value is not None and (fault := contents.wrong(parameters, name, endpoint)) is not None:
+            raise UnsupportedError(
+                f"The parameter '{name}' was refused: {fault}. To send it all the same: "
+                f"extra_body={{'{name}': ...}}."
             )
 
 

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any, Self
@@ -29,7 +29,7 @@ from batchframe.frame.fitting import Costs
 from batchframe.frame.roll import Roll, Rows
 from batchframe.ledger.workspace import settle
 from batchframe.model import Reply, RowError, Usage
-from batchframe.redact import redact_json
+from batchframe.redact import redact, redact_json
 
 Price = Callable[[Reply], Decimal | None]
 """What a reply cost; it may look at the reply's model and usage only."""
@@ -401,7 +401,8 @@ def _record(reply: Reply, row: int, how: Decoding, price: Price) -> _Record:
     error, usage = reply.error, reply.usage
     body, extra, finish = reply.body, None, reply.finish_reason
     if error is not None:
-        body = redact_json(body)
+        reply, body = _clean(reply, error), redact_json(body)
+        error, finish = reply.error, reply.finish_reason
     elif body is not None:
         body, extra = normal.normalised(body)
         finish = None if finish is None else normal.finish_reason(finish)
@@ -413,6 +414,17 @@ def _record(reply: Reply, row: int, how: Decoding, price: Price) -> _Record:
         price(reply), how.price_source if reply.cost is None else TOLD, reply.request_id,
         reply.attempts, reply.latency, _text(body), _text(extra),
     )  # fmt: skip
+
+
+def _clean(reply: Reply, error: RowError) -> Reply:
+    """Give a failed reply without credentials: any of its words may be the provider's own."""
+    words: dict[str, Any] = {
+        name: redact(said)
+        for name in ("model", "finish_reason", "request_id")
+        if (said := getattr(reply, name)) is not None
+    }
+    told = replace(error, code=redact(error.code), message=redact(error.message))
+    return replace(reply, error=told, **words)
 
 
 def _remembering(price: Price) -> Price:

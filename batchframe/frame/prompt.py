@@ -136,7 +136,7 @@ class Builder:
                 f"{where} must be a text with {{column}} placeholders or a pl.Expr, "
                 f"not {type(source).__name__}."
             )
-        pieces = parse(_unicode(source, where), self.schema, where=where)
+        pieces = parse(unicode(source, where), self.schema, where=where)
         if all(isinstance(p, str) for p in pieces):
             return "".join(cast("Sequence[str]", pieces))
         return self.add(self._concat(pieces, where), where, kind, local=True)
@@ -179,15 +179,26 @@ def _col(name: str) -> pl.Expr:
     return pl.selectors.by_name(name).as_expr()
 
 
-def _unicode(text: str, where: str) -> str:
+def unicode(text: str, where: str) -> str:
+    """See that a text can be written down, and give it back.
+
+    Args:
+        text: What a user wrote.
+        where: What to call it in the message.
+
+    Raises:
+        InputError: It holds half of a surrogate pair.
+    """
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{where} holds half of a surrogate pair at character {error.start}, which no JSON can "
-            "carry. Type: text.encode('utf-8', 'replace').decode()"
+            f"{where} holds half of a surrogate pair at character {error.start}, {_HALF}"
         ) from error
     return text
+
+
+_HALF = "which no JSON can carry. Type: text.encode('utf-8', 'replace').decode()"
 
 
 def explained(error: Exception, where: str, columns: Mapping[str, pl.DataType]) -> InputError:
@@ -546,6 +557,8 @@ def plain(value: Any, where: str) -> Any:
         text.encode()
         found = json.loads(text)
         orjson.dumps(found)  # which refuses what few parsers read: numbers of more than 64 bits
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where} holds half of a surrogate pair, {_HALF}") from error
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{where} is not JSON: {error}.") from error
     return found

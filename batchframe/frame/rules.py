@@ -53,6 +53,8 @@ def held(rule: Rule, values: pl.Series, where: str) -> tuple[pl.Series, list[pl.
         the rule its messages: String, null where a row did not.
     """
     kind = _kind(values.dtype)
+    if kind == "list" and rule.most is not None:
+        return values, [_too_long(values, where, rule)]
     if kind not in ("number", "whole number"):
         return values, []
     # a row that breaks the rule is rare: one look tells
@@ -69,6 +71,14 @@ def held(rule: Rule, values: pl.Series, where: str) -> tuple[pl.Series, list[pl.
         faults.append(_told(broken, said, rule))
         values = values.cast(pl.Int64, strict=False)
     return values, faults
+
+
+def _too_long(values: pl.Series, where: str, rule: Rule) -> pl.Series:
+    """Write the message where a row's list has too many entries."""
+    listed = isinstance(values.dtype, pl.Array)
+    lengths = values.arr.to_list().list.len() if listed else values.list.len()
+    said = pl.concat_str(pl.lit(f"{where} has "), pl.lit(lengths), pl.lit(" entries"))
+    return _told((lengths > (rule.most or 0)).fill_null(value=False), said, rule)
 
 
 def _told(broken: pl.Series, said: pl.Expr, rule: Rule) -> pl.Series:

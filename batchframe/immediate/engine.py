@@ -52,6 +52,7 @@ from batchframe.immediate.transport import (
 from batchframe.immediate.wire import Row
 from batchframe.ledger.journal import Damage, Journal, is_final, records
 from batchframe.model import Connection
+from batchframe.redact import remember_headers
 
 __all__ = ["CONCURRENCY", "GRACE", "OnProgress", "OnReply", "Tally", "join", "run_part"]
 
@@ -60,9 +61,6 @@ CONCURRENCY = 32
 
 GRACE = 0.5
 """Seconds that requests in flight have left after a cancel; their answers are paid for."""
-
-RENEW_SECONDS = 60.0
-"""How often headers that age are asked for anew: whoever gives tokens keeps them while they last."""
 
 LOG = logging.getLogger(__name__)
 
@@ -256,7 +254,7 @@ class _Run:
     def __post_init__(self) -> None:
         self._headers = _headers(self.connection.headers)
         self._query = urlencode(self.connection.params)
-        self._renew_at = self.clock.monotonic() + RENEW_SECONDS
+        self._renewing = asyncio.Lock()
         self._halt = asyncio.Event()  # no new tries: cancelled, or stopped by a common cause
         self._stop: tuple[Stop, Row] | None = None
         self._doubt: Doubt[Outcome, tuple[Stop, Row]] = Doubt()
@@ -441,11 +439,14 @@ class _Run:
             await _ended(*timers)
 
     async def _fresh(self) -> Mapping[str, str]:
-        """Give the headers, renewed now and then where they age."""
-        renew, now = self.connection.renew, self.clock.monotonic()
-        if renew is not None and now >= self._renew_at:
-            self._renew_at = now + RENEW_SECONDS  # first, so that others do not ask as well
-            self._headers = _headers(await asyncio.to_thread(renew))
+        """Give the headers; where they age they are asked for anew, by whoever keeps them while they last.
+
+        One asks at a time: what a user's function does between two calls is not known here.
+        """
+        renew = self.connection.renew
+        if renew is not None:
+            async with self._renewing:
+                self._headers = _headers(await asyncio.to_thread(renew))
         return self._headers
 
     def _url(self, row: Row) -> str:
@@ -472,7 +473,8 @@ def join(base_url: str, path: str, *, unversioned: bool = False) -> str:
 
 
 def _headers(given: Mapping[str, str]) -> dict[str, str]:
-    """Give a connection's headers with those that every request has."""
+    """Give a connection's headers with those that every request has; what they hold is known to `redact`."""
+    remember_headers(given)
     return {
         "content-type": "application/json",
         "user-agent": "batchframe",  # some edges refuse a request without one

@@ -10,8 +10,9 @@ from typing import Any
 
 import orjson
 
+from batchframe.dialects import openai
 from batchframe.immediate.transport import WORDS, Response, TransportError
-from batchframe.redact import redact, redact_json
+from batchframe.redact import quotes_secret, redact, redact_json
 
 EXCERPT = 500
 """Characters that are kept of a body that cannot be used."""
@@ -97,18 +98,31 @@ def from_response(custom_id: str, response: Response, effort: Effort) -> Outcome
     elif not raw:  # a proxy's page: brought to the shape every reader of errors knows
         body = {"error": {"message": excerpt(response.body), "type": None, "code": None}}
         raw = orjson.dumps(body)
-    elif response.status >= 400 or _refuses(body):  # noqa: PLR2004 - it may quote a key
+    elif _fails(custom_id, response, body):  # it may quote a key
         clean = redact_json(body)
         if clean != body:
             body, raw = clean, orjson.dumps(clean)
     request_id = next((response.headers[n] for n in REQUEST_IDS if n in response.headers), None)
+    if request_id is not None and quotes_secret(request_id.encode()):
+        request_id = redact(request_id)
     facts = {"status_code": response.status, "request_id": request_id}
     return _outcome(custom_id, facts, (body, raw), error, effort)
 
 
-def _refuses(body: object) -> bool:
-    """Whether a body says no although its status is fine."""
-    return isinstance(body, dict) and bool(body.get("error"))
+def _fails(custom_id: str, response: Response, body: object) -> bool:
+    """Whether a body is no answer: by its status, by an error in it, or since nothing is answered.
+
+    The last takes the longest to find out, and counts only where a credential is quoted.
+    """
+    if not 200 <= response.status < 300 or not isinstance(body, dict) or body.get("error"):  # noqa: PLR2004
+        return True
+    if not quotes_secret(response.body):
+        return False
+    line = {
+        "custom_id": custom_id,
+        "response": {"status_code": response.status, "body": body},
+    }
+    return openai.decode(line).error is not None
 
 
 def from_fault(custom_id: str, fault: TransportError, effort: Effort) -> Outcome:
@@ -140,7 +154,7 @@ def cancelled(custom_id: str, effort: Effort) -> Outcome:
 
 def excerpt(body: bytes) -> str:
     """Give the beginning of a body as text (hostile!), at most `EXCERPT` characters."""
-    return redact(body[: 4 * EXCERPT].decode("utf-8", "replace")[:EXCERPT]) or "(empty)"
+    return redact(body.decode("utf-8", "replace"), EXCERPT) or "(empty)"
 
 
 def _outcome(

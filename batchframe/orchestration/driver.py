@@ -38,6 +38,7 @@ from batchframe.errors import (
 from batchframe.frame import decode, encode, outputs
 from batchframe.frame.parts import part_file
 from batchframe.frame.schema import ResponseSchema
+from batchframe.frame.scrub import scrub
 from batchframe.immediate.managed import Managed, journal_file, wire_file
 from batchframe.immediate.retry import Retry
 from batchframe.ledger.events import ErrorGroup, JobState, JobView
@@ -337,7 +338,10 @@ class Driver:
         message = None if progress.message is None else redact(progress.message)
         changes: dict[str, Any] = {"phase": progress.phase.value, "message": message}
         if progress.rejected:
-            told = [[line, error.code, redact(error.message)] for line, error in progress.rejected]
+            told = [
+                [line, redact(error.code), redact(error.message)]
+                for line, error in progress.rejected
+            ]
             changes["ticket"] = {**(part["ticket"] or {}), "rejected": told}
         return _OUTCOMES[progress.phase], {**changes, **self._counts(job, part, progress)}
 
@@ -363,6 +367,9 @@ class Driver:
             # a folder of its own: providers name the files of all batches alike
             folder = self.workspace.folder("jobs", self.job_id, results_folder(part["number"]))
         files = lifecycle.fetch(_ticket(part), folder)
+        if not isinstance(lifecycle, Managed):
+            for file in files:
+                scrub(file, self._dialect(job, part))
         if _ticket(part).data.get("rejected"):
             files.append(self._rejected(part, folder))
         for place in (*files, folder):

@@ -29,7 +29,7 @@ from batchframe.model import Endpoint, ModelRef, RowError
 from batchframe.orchestration.plan import Request, limits_of, refuse, stage, warned
 from batchframe.orchestration.priced import rates_of
 from batchframe.pricing.cost import row_cost
-from batchframe.providers.registry import dialect_of, model_ref, provider
+from batchframe.providers.registry import check, dialect_of, model_ref, provider
 
 IDS = "ids.parquet"
 """The file beside the provider's files that says which row each line is."""
@@ -191,7 +191,7 @@ def encode_lines(workspace: Workspace, source: Path, ref: ModelRef, to: Path) ->
     """
     rows, endpoint = _requests(_there(source))
     found = provider(ref.provider)
-    found.check(ref.name, endpoint)
+    check(ref, endpoint)
     dialect = dialect_of(ref, endpoint)
     with storage(to):
         to.mkdir(parents=True, exist_ok=True)

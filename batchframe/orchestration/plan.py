@@ -26,7 +26,7 @@ import polars as pl
 import polars.selectors as cs
 
 from batchframe.dialects import openai
-from batchframe.errors import FileError, InputError
+from batchframe.errors import FileError, InputError, SetupError
 from batchframe.frame.encode import line_bytes
 from batchframe.frame.join import storable
 from batchframe.frame.parts import PartSize, PartWriter
@@ -45,6 +45,7 @@ from batchframe.providers.base import BatchProvider, Provider
 from batchframe.providers.registry import (
     answer_tokens,
     carries_metadata,
+    check,
     model_ref,
     provider,
     request_model,
@@ -195,10 +196,23 @@ class _LimitsByModel(dict[str, Limits]):
 
     def __missing__(self, model: str) -> Limits:
         ref = model_ref(model)
-        found = provider(ref.provider)
-        found.check(ref.name, self._endpoint)
-        self[model] = limits_of(found, self._endpoint)
+        check(ref, self._endpoint)
+        self[model] = limits_of(provider(ref.provider), self._endpoint)
         return self[model]
+
+
+def ready(model: str, endpoint: Endpoint) -> None:
+    """See that a model can be asked now, credentials and all.
+
+    Args:
+        model: `provider/model`.
+        endpoint: What it is asked for.
+
+    Raises:
+        MissingCredentialsError: No key was found; nothing was sent.
+    """
+    ref = model_ref(model)
+    provider(ref.provider).check(ref.name, endpoint)
 
 
 def limits_of(found: Provider, endpoint: Endpoint) -> Limits:
@@ -382,6 +396,7 @@ class Plan:
         Raises:
             BudgetError: The estimate does not fit `budget_usd`.
             InputError: There are warnings, and `strict=True`.
+            MissingCredentialsError: No key was found.
         """
         self.check()
         if not self.staged.folder.exists():  # submitted before, or swept away after a day
@@ -433,10 +448,12 @@ class Plan:
             BudgetError: The high end of the estimate exceeds the budget, or a price is unknown.
             InputError: Prices by hand are for none of the models; or there are warnings, and
                 `strict=True`.
+            MissingCredentialsError: No key was found; planning needs none.
         """
         self._check_budget()
         self._check_prices()
         self._check_warnings()
+        self._check_ready()
 
     def _check_budget(self) -> None:
         if self.request.budget_usd is not None and self.staged.parts:
@@ -444,6 +461,10 @@ class Plan:
 
     def _check_prices(self) -> None:
         refuse_idle(self.request.memory.prices or {}, self.staged.samples)
+
+    def _check_ready(self) -> None:
+        for model in self.staged.samples:
+            ready(model, self.request.recipe.shape.endpoint)
 
     def _check_warnings(self) -> None:
         if self.request.strict:
@@ -453,10 +474,11 @@ class Plan:
     def refusals(self) -> tuple[str, ...]:
         """Why `submit()` would raise; empty when it would not."""
         found = []
-        for check in (self._check_budget, self._check_prices, self._check_warnings):
+        ways = (self._check_budget, self._check_prices, self._check_warnings, self._check_ready)
+        for way in ways:
             try:
-                check()
-            except InputError as error:
+                way()
+            except (InputError, SetupError) as error:
                 found.append(str(error))
         return tuple(found)
 

@@ -1,7 +1,7 @@
 """What an account at a provider is: a key, an address, and how patient to be; read from the environment.
 
 Settings come from arguments or from the vendor's own environment variables, each time the provider is
-made; a key is a `SecretStr`, so that no repr, log or traceback shows it.
+made; a key is a `SecretStr`, so that no repr, log or traceback shows it, and is made known to `redact`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from batchframe.errors import InputError, MissingCredentialsError
 from batchframe.model import Connection
-from batchframe.redact import redact
+from batchframe.redact import redact, remember
 
 POLL_SECONDS = 30.0
 """How often a batch is asked for: it takes minutes to hours, and vendors advise 30 to 60 s."""
@@ -38,6 +39,11 @@ class Account(BaseSettings):
     poll_seconds: float = Field(POLL_SECONDS, gt=0)
     timeout: float = Field(600.0, gt=0)
 
+    @field_validator("base_url")
+    @classmethod
+    def _public(cls, url: str) -> str:
+        return public(url)
+
     @classmethod
     def made(cls, name: str, given: Mapping[str, Any]) -> Self:
         """Read the settings; None stands for "not given".
@@ -50,12 +56,17 @@ class Account(BaseSettings):
             InputError: An argument or variable is not what it must be.
         """
         try:
-            return cls(**{key: value for key, value in given.items() if value is not None})
+            made = cls(**{key: value for key, value in given.items() if value is not None})
         except ValidationError as error:
             told = "; ".join(
-                f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+                f"{'.'.join(map(str, fault['loc']))}: {redact(_told(fault))}"
+                for fault in error.errors()
             )
-            raise InputError(f"The settings of {name} were refused: {redact(told)}.") from None
+            raise InputError(f"The settings of {name} were refused: {told}.") from None
+        for _, value in made:
+            if isinstance(value, SecretStr):
+                remember(value.get_secret_value())
+        return made
 
     @classmethod
     def settings_customise_sources(
@@ -70,6 +81,31 @@ class Account(BaseSettings):
         return init_settings, env_settings
 
 
+def _told(fault: Mapping[str, Any]) -> str:
+    return str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
+
+
+def public(url: str) -> str:
+    """Give an address without blanks around it, and see that it is none that must not be shown.
+
+    Args:
+        url: Where an API begins; it stands in reprs, messages and logs.
+
+    Raises:
+        ValueError: A name, a password or a query stands in it.
+    """
+    url = url.strip()
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise ValueError(
+            "a name and a password stand in the address, which is shown in messages; give the "
+            "credentials by their own settings"
+        )
+    if parts.query or parts.fragment:
+        raise ValueError("the address must end where the API begins: without '?' or '#'")
+    return url
+
+
 def key_of(account: Account, name: str, variable: str) -> str:
     """Give the key.
 
@@ -82,6 +118,11 @@ def key_of(account: Account, name: str, variable: str) -> str:
         MissingCredentialsError: There is none.
     """
     secret = account.api_key.get_secret_value().strip() if account.api_key else ""
+    if account.api_key is not None and not secret:
+        raise MissingCredentialsError(
+            f"{name} needs an API key, and the one that it was given (by api_key= or {variable}) is "
+            f"blank. Type: export {variable}=..., and leave api_key= away"
+        )
     if not secret:
         raise MissingCredentialsError(
             f"{name} needs an API key, and {variable} is not set; in a notebook %env {variable}=... "

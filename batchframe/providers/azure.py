@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from batchframe.dialects import openai
@@ -40,10 +40,10 @@ from batchframe.model import (
     Progress,
     Ticket,
 )
-from batchframe.providers.account import Account, key_help, key_of
+from batchframe.providers.account import Account, key_help, key_of, public
 from batchframe.providers.rest import RefusedError, Rest
 from batchframe.providers.shaped import Shaped, Surface
-from batchframe.redact import redact
+from batchframe.redact import redact, remember
 
 LOG = logging.getLogger(__name__)
 
@@ -100,7 +100,8 @@ class Settings(Account):
     """What an Azure resource has.
 
     Args:
-        endpoint: `https://<resource>.openai.azure.com`.
+        endpoint: `https://<resource>.openai.azure.com`; the paths of its surfaces may stand after it.
+        poll_seconds: How often a batch is asked for; Azure asks for 60 s or more.
         api_version: Chooses the legacy surface, as in "2025-04-01-preview"; None: the v1 surface.
         ad_token: An Entra ID token, for an hour's work.
         entra: Whether azure-identity's default credential gives tokens.
@@ -120,6 +121,7 @@ class Settings(Account):
 
     base_url: str = ""
     endpoint: str = ""
+    poll_seconds: float = Field(60.0, gt=0)
     api_version: str | None = Field(
         None, validation_alias=AliasChoices("api_version", "OPENAI_API_VERSION")
     )
@@ -133,6 +135,19 @@ class Settings(Account):
     queue_tokens: int | None = Field(None, gt=0)
     expires_after: int = Field(EXPIRY_SECONDS[0], ge=EXPIRY_SECONDS[0], le=EXPIRY_SECONDS[1])
     deadline_hours: float | None = Field(None, gt=0)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _resource(cls, url: str) -> str:
+        """Bring the address to one form: the portal shows it with and without the surface's path."""
+        url = public(url).rstrip("/")
+        if url and not url.startswith(("https://", "http://")):
+            raise ValueError("it must begin with https:// (or http:// for a server of your own)")
+        return url.removesuffix("/v1").removesuffix("/openai") if url.endswith(_ENDS) else url
+
+
+_ENDS = ("/openai", "/openai/v1")
+"""How an endpoint ends that holds a surface's path already."""
 
 
 @dataclass
@@ -211,7 +226,8 @@ def Azure(  # noqa: N802 - users read it as the name of a thing
     Args:
         endpoint: `https://<resource>.openai.azure.com`; by default `AZURE_OPENAI_ENDPOINT`.
         api_key: The key; by default `AZURE_OPENAI_API_KEY`.
-        token: Gives a valid Entra ID token, instead of a key.
+        token: Gives a valid Entra ID token, instead of a key; asked for each request, so it should
+            keep one while it lasts, as azure-identity's do.
         entra: Let azure-identity's default credential give tokens (`pip install azure-identity`).
         token_scope: What such tokens are for.
         api_version: Chooses the legacy surface; by default `OPENAI_API_VERSION`, else the v1 surface.
@@ -233,9 +249,12 @@ def Azure(  # noqa: N802 - users read it as the name of a thing
         MissingExtraError: `entra=True` without azure-identity.
     """
     given = {k: v for k, v in locals().items() if k != "token"}
-    account = Settings.made("azure", {"poll_seconds": 60.0, **_known(given)})
+    _one_of(token=token, entra=entra or None, api_key=api_key)
+    account = Settings.made("azure", given)
+    if api_key is not None:  # what is said here goes before what the environment says
+        account = account.model_copy(update={"ad_token": None, "entra": False})
     legacy = account.api_version is not None
-    base = account.endpoint.rstrip("/") + ("/openai" if legacy else "/openai/v1")
+    base = account.endpoint + ("/openai" if legacy else "/openai/v1")
     account = account.model_copy(update={"base_url": base})
     give = token or (_entra(account.token_scope) if account.entra else None)
     headers = partial(_headers, account, give)
@@ -264,8 +283,18 @@ def _given(way: Connection) -> Iterator[Connection]:
     yield way
 
 
-def _known(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in given.items() if value is not None}
+def _one_of(**ways: object) -> None:
+    """See that at most one kind of credentials is given, and that what gives tokens can be called."""
+    named = [f"{name}=" for name, way in ways.items() if way is not None]
+    if len(named) > 1:
+        raise InputError(
+            f"bf.Azure got {' and '.join(named)}, and a request carries one of them: give only one."
+        )
+    if ways["token"] is not None and not callable(ways["token"]):
+        raise InputError(
+            "token= takes a function that gives a valid token, for tokens age: bf.Azure(token="
+            f"lambda: ...). A token itself may stand in {TOKEN}, for an hour's work."
+        )
 
 
 def _surface(account: Settings, *, legacy: bool) -> Surface:
@@ -313,19 +342,36 @@ def _headers(account: Settings, give: Token | None) -> dict[str, str]:
     if give is not None:
         return {"authorization": f"Bearer {_token(give)}"}
     if account.ad_token is not None:
-        return {"authorization": f"Bearer {account.ad_token.get_secret_value()}"}
+        return {"authorization": f"Bearer {account.ad_token.get_secret_value().strip()}"}
     return {"api-key": key_of(account, "azure", KEY)}
 
 
 def _token(give: Token) -> str:
     """Ask for a token; whatever the user's function or azure-identity raises is about credentials."""
     try:
-        return give()
+        token = give()
     except Exception as error:  # noqa: BLE001 - it may be anything of anybody's
-        raise AuthenticationError(
-            f"azure got no Entra ID token: {type(error).__name__}: {redact(str(error))[:500]}. Sign "
-            "in again (az login), or put right what bf.Azure(token=...) was given."
-        ) from None
+        said = redact(str(error), _MOST_WORDS)
+        # a traceback would show what had to be taken out
+        cause = error if said == str(error) else None
+        raise _no_token(f"{type(error).__name__}: {said}") from cause
+    if not isinstance(token, str):
+        raise _no_token(f"what came is of the type {type(token).__name__}, and a token is a text")
+    token = token.strip()
+    if not token or not (token.isascii() and token.isprintable()):
+        raise _no_token("what came is blank, or holds a line break")
+    remember(token)
+    return token
+
+
+_MOST_WORDS = 500
+
+
+def _no_token(why: str) -> AuthenticationError:
+    return AuthenticationError(
+        f"azure got no Entra ID token ({why}). Sign in again (az login), or put right what "
+        "bf.Azure(token=...) was given."
+    )
 
 
 def _help(account: Settings, give: Token | None) -> str:

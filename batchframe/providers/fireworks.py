@@ -34,6 +34,7 @@ from batchframe.errors import (
 from batchframe.model import Connection, Endpoint, Limits, Part, Phase, Progress, Ticket, Usage
 from batchframe.providers.account import Account, bearer
 from batchframe.providers.rest import NotThereError, RefusedError, Rest, is_full
+from batchframe.redact import redact
 
 LOG = logging.getLogger(__name__)
 
@@ -269,7 +270,7 @@ class FireworksProvider:
             if dataset.get("state") == "READY":
                 return
             if code not in (None, "OK"):
-                raise ProviderError(f"{NAME} did not accept the file: {said or code}.")
+                raise ProviderError(f"{NAME} did not accept the file: {redact(str(said or code))}.")
             if time.monotonic() > until:
                 raise ProviderUnavailableError(
                     f"{NAME} has not made the dataset {name} ready in {DATASET_SECONDS / 60:.0f} minutes."
@@ -359,7 +360,8 @@ class FireworksProvider:
         state = str(job.get("state", "")).upper().removeprefix("JOB_STATE_")
         if state not in PHASES and state not in self._odd:
             self._odd.add(state)  # once is enough: it is polled for hours
-            LOG.warning("%s: the job state %r is unknown; it is polled on", NAME, state[:40])
+            told = redact(str(job.get("state", "")).removeprefix("JOB_STATE_"), 40)
+            LOG.warning("%s: the job state %r is unknown; it is polled on", NAME, told)
         return PHASES.get(state, Phase.WAITING)
 
     def fetch(self, ticket: Ticket, folder: Path) -> list[Path]:

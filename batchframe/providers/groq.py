@@ -37,7 +37,11 @@ MODELS = ("openai/gpt-oss-120b", "openai/gpt-oss-20b", "llama-3.3-70b-versatile"
 
 
 class Settings(Account):
-    """What an account at Groq has beside a key: `window`, how long a batch may take."""
+    """What an account at Groq has beside a key.
+
+    Args:
+        window: How long a batch may take, from `24h` to `7d`.
+    """
 
     model_config = SettingsConfigDict(env_prefix="GROQ_")
 

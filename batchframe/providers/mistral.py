@@ -26,6 +26,7 @@ from batchframe.errors import ProviderError, ProviderUnavailableError, Unsupport
 from batchframe.model import Connection, Endpoint, Limits, Part, Phase, Progress, Ticket
 from batchframe.providers.account import Account, bearer, connection
 from batchframe.providers.rest import NotThereError, RefusedError, Rest, is_full
+from batchframe.redact import redact
 
 LOG = logging.getLogger(__name__)
 
@@ -262,7 +263,8 @@ class MistralProvider:
         status = str(job.get("status", "")).upper()
         if status not in PHASES and status not in self._odd:
             self._odd.add(status)  # once is enough: it is polled for hours
-            LOG.warning("%s: the job status %r is unknown; it is polled on", NAME, status[:40])
+            told = redact(str(job.get("status", "")), 40)
+            LOG.warning("%s: the job status %r is unknown; it is polled on", NAME, told)
         if _turned_away(job):
             return Phase.REFUSED
         phase = PHASES.get(status, Phase.WAITING)

@@ -6,14 +6,14 @@ import difflib
 import importlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol, cast, runtime_checkable
 
 from batchframe.dialects import openai
 from batchframe.dialects.dialect import Dialect
 from batchframe.dialects.shown import shown
-from batchframe.errors import InputError, UnknownNameError, nearest
+from batchframe.errors import InputError, MissingCredentialsError, UnknownNameError, nearest
 from batchframe.model import Endpoint, ModelRef
 from batchframe.providers.base import BatchProvider, Provider
 
@@ -147,6 +147,20 @@ def dialect_of(ref: ModelRef, endpoint: Endpoint) -> Dialect:
     """
     found = provider(ref.provider)
     return found.dialect(endpoint) if isinstance(found, BatchProvider) else openai.DIALECT
+
+
+def check(ref: ModelRef, endpoint: Endpoint) -> None:
+    """Find out whether a model can be asked, once there are credentials: to plan, none are needed.
+
+    Args:
+        ref: The model.
+        endpoint: What it is asked for.
+
+    Raises:
+        UnknownNameError: And what else `Provider.check` raises, but for a key that is missing.
+    """
+    with suppress(MissingCredentialsError):
+        provider(ref.provider).check(ref.name, endpoint)
 
 
 @runtime_checkable

@@ -33,7 +33,8 @@ from batchframe.errors import (
     QuotaError,
     RateLimitError,
 )
-from batchframe.redact import MASK, redact
+from batchframe.providers.quiet import hush
+from batchframe.redact import redact, remember_headers
 
 if TYPE_CHECKING:
     import httpx2
@@ -49,7 +50,7 @@ LONGEST_PAUSE = 60.0
 _FIRST_PAUSE = 0.5
 _CONNECT_SECONDS = 15.0
 _MOST_WORDS = 500
-_LEAST_SECRET = 8  # characters: what is shorter is no key, and would be found in ordinary words
+_SENDABLE = re.compile(r"[\t\x20-\x7e]*")  # what a header may hold
 _AWAY = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 """Statuses of a server, or of what stands before it, that may answer another time."""
 
@@ -173,7 +174,7 @@ class Rest:
             with self._sending(doing), self._fresh() if once else self._kept() as client:
                 answer = client.request(
                     method, self._url(path), content=content, params=dict(params or {}),
-                    headers={**self.headers(), **kind},
+                    headers={**self._credentials(doing), **kind},
                 )  # fmt: skip
                 return self._read(answer, doing)
 
@@ -196,7 +197,11 @@ class Rest:
             with file.open("rb") as source, self._sending(doing), self._kept() as client:
                 form = {"file": (name, source, "application/jsonl")}
                 answer = client.request(
-                    "POST", self._url(path), data=dict(fields), files=form, headers=self.headers()
+                    "POST",
+                    self._url(path),
+                    data=dict(fields),
+                    files=form,
+                    headers=self._credentials(doing),
                 )
                 return self._read(answer, doing)
 
@@ -241,7 +246,7 @@ class Rest:
     def _pull(self, path: str, growing: Path, doing: str, params: Mapping[str, str]) -> None:
         ours = not path.startswith(("http://", "https://"))
         # packed bytes could not be gone on with
-        headers = {"accept-encoding": "identity", **(self.headers() if ours else {})}
+        headers = {"accept-encoding": "identity", **(self._credentials(doing) if ours else {})}
         with growing.open("ab") as out:
             held = out.tell()
             if held:
@@ -288,6 +293,7 @@ class Rest:
     def _client(self) -> httpx2.Client:
         import httpx2  # noqa: PLC0415 - only who talks to a provider pays for it
 
+        hush()
         return httpx2.Client(
             timeout=httpx2.Timeout(self.timeout, connect=_CONNECT_SECONDS),
             # Cloudflare turns clients without a name away
@@ -309,15 +315,18 @@ class Rest:
             ) from error
         except httpx2.TimeoutException as error:
             raise _AgainError(self._away(doing, "no answer came in time")) from error
+        except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
+            raise ProviderError(
+                f"{self.name} could not {doing}: the request cannot be sent "
+                f"({redact(str(error), _MOST_WORDS)}). Look at the base_url and the settings."
+            ) from error
         except httpx2.TransportError as error:
             raise _AgainError(self._away(doing, "the connection was lost")) from error
-        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, UnicodeError, ValueError) as error:
-            if isinstance(error, ProviderError | OSError):
-                raise
+        except httpx2.InvalidURL as error:
             raise ProviderError(
-                f"{self.name} could not {doing}: the request cannot be built; a header (a broken "
-                f"key?) or the base_url is malformed. {self.key_help}".rstrip()
-            ) from None
+                f"{self.name} could not {doing}: an address is malformed "
+                f"({redact(str(error), _MOST_WORDS)}). Look at the base_url."
+            ) from error
 
     def _patiently(self, send: Callable[[], Any], *, once: bool) -> Any:
         for attempt in range(1, TRIES + 1):
@@ -345,7 +354,7 @@ class Rest:
                 error = self._away(doing, "the answer is no JSON")
                 raise _AgainError(error) from None
         said = _error_of(answer.content)
-        code, words = said.get("code"), self._hidden(said.get("message") or f"HTTP status {status}")
+        code, words = said.get("code"), said.get("message") or f"HTTP status {status}"
         told = f"{self.name} could not {doing}: {words.rstrip('.')} (HTTP {status}{f', {code}' if code else ''})."
         if is_full(code, words) or FULL_CODE.encode() in answer.content:
             raise QueueFullError(told)
@@ -379,13 +388,17 @@ class Rest:
             f"{self.name} could not {doing}: {why.rstrip('.')}{http}. What is paid is kept."
         )
 
-    def _hidden(self, text: str) -> str:
-        """Take our own credentials out of the other side's words, whatever they look like."""
-        for value in self.headers().values():
-            secret = value.removeprefix("Bearer ")
-            if len(secret) >= _LEAST_SECRET:
-                text = text.replace(secret, MASK)
-        return redact(text[:_MOST_WORDS])
+    def _credentials(self, doing: str) -> dict[str, str]:
+        """Ask for the headers, make what they hold known to `redact`, and see that they can be sent."""
+        given = dict(self.headers())
+        remember_headers(given)
+        for name, value in given.items():
+            if not _SENDABLE.fullmatch(value):  # the library's own words would quote it
+                raise AuthenticationError(
+                    f"{self.name} could not {doing}: the header {name!r} holds a line break or "
+                    f"another character that no header may hold. {self.key_help}".rstrip()
+                )
+        return given
 
 
 def is_full(code: object, message: str) -> bool:
@@ -408,7 +421,7 @@ def _error_of(content: bytes) -> dict[str, str]:
     while isinstance(found, dict) and isinstance(found.get("error"), dict | str) and found["error"]:
         found = found["error"]
     if isinstance(found, str):
-        return {"message": found}
+        return {"message": redact(found, _MOST_WORDS)}
     if not isinstance(found, dict):
         return {}
     words = {
@@ -416,7 +429,7 @@ def _error_of(content: bytes) -> dict[str, str]:
         "type": found.get("type"),
         "message": found.get("message") or found.get("detail") or found.get("error"),
     }
-    return {name: str(word)[:_MOST_WORDS] for name, word in words.items() if word}
+    return {name: redact(str(word), _MOST_WORDS) for name, word in words.items() if word}
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -30,6 +30,7 @@ from batchframe.model import (
 )
 from batchframe.providers.account import Account, connection
 from batchframe.providers.rest import NotThereError, RefusedError, Rest, is_full
+from batchframe.redact import redact
 
 LOG = logging.getLogger(__name__)
 
@@ -203,11 +204,13 @@ class Shaped:
                 return
             if status in ("error", "failed", "deleted"):
                 why = found.get("status_details") or found.get("error") or "it does not say why"
-                raise ProviderError(f"{self.name} could not process the file: {why}.")
+                raise ProviderError(
+                    f"{self.name} could not process the file: {redact(str(why), _MOST_WORDS)}."
+                )
             if time.monotonic() > until:
                 raise ProviderUnavailableError(
                     f"{self.name} has not processed the file after {FILE_SECONDS / 60:.0f} minutes; "
-                    f"its status is {status!r}."
+                    f"its status is {redact(str(found.get('status', '')), 40)!r}."
                 )
             time.sleep(min(self.poll_seconds, 5.0))
 
@@ -308,7 +311,9 @@ class Shaped:
         if status not in PHASES and status not in self._odd:
             self._odd.add(status)  # once is enough: it is polled for hours
             LOG.warning(
-                "%s: the batch status %r is unknown; it is polled on", self.name, status[:40]
+                "%s: the batch status %r is unknown; it is polled on",
+                self.name,
+                redact(str(batch.get("status", "")), 40),
             )
         return PHASES.get(status, Phase.WAITING)
 
@@ -391,7 +396,7 @@ def _rejected(
         line, code = _whole(fault.get("line")), str(fault.get("code") or "")
         said = str(fault.get("message") or "")
         if line and code in ROW_CODES and not any(word in said.lower() for word in about_all):
-            found.append((line, RowError(code, said[:_MOST_WORDS])))
+            found.append((line, RowError(redact(code), redact(said, _MOST_WORDS))))
     return tuple(found)
 
 

@@ -31,6 +31,7 @@ from batchframe.errors import ProviderUnavailableError, UnsupportedError
 from batchframe.model import Connection, Endpoint, Limits, Part, Phase, Progress, Ticket
 from batchframe.providers.account import Account, bearer, connection
 from batchframe.providers.rest import NotThereError, RefusedError, Rest, is_full
+from batchframe.redact import redact
 
 LOG = logging.getLogger(__name__)
 
@@ -271,7 +272,7 @@ class XAIProvider:
 
     def _wonder(self, batch: Mapping[str, Any]) -> None:
         """Log once that a batch has no counters that are known here."""
-        odd = str(batch.get("state"))[:80]
+        odd = redact(str(batch.get("state")), 80)
         if not self._odd:
             self._odd.add(odd)  # once is enough: it is polled for hours
             LOG.warning("%s: the batch state %s is unknown; it is polled on", NAME, odd)

@@ -194,7 +194,47 @@ WRONG = [
         {"tools": {"type": "function"}},
         "The parameter tools=a dict was refused: it must be a list.",
     ),
-    ({"stop": 5}, "The parameter stop=5 was refused: it must be text or a list."),
+    ({"stop": 5}, "The parameter stop=5 was refused: it must be text or a list of at most 4."),
+    (
+        {"stop": list("abcde")},
+        "The parameter stop=a list was refused: it must be text or a list of at most 4.",
+    ),
+    (
+        {"logit_bias": {"50256": -1000}},
+        "The parameter 'logit_bias' was refused: logit_bias['50256'] is -1000, and it must be a number from -100 to 100. To send it all the same: extra_body={'logit_bias': ...}.",
+    ),
+    (
+        {"logit_bias": {"abc": 5}},
+        "The parameter 'logit_bias' was refused: logit_bias has the key 'abc', and its keys are numbers of tokens, such as '50256'. To send it all the same: extra_body={'logit_bias': ...}.",
+    ),
+    (
+        {"top_logprobs": 5},
+        "The parameter 'top_logprobs' was refused: top_logprobs needs logprobs=True beside it. To send it all the same: extra_body={'top_logprobs': ...}.",
+    ),
+    (
+        {"tools": [{"type": "function", "function": {"name": "has space"}}]},
+        "The parameter 'tools' was refused: tools[0] is called 'has space', and a name holds letters, digits, '_' and '-', at most 64. To send it all the same: extra_body={'tools': ...}.",
+    ),
+    (
+        {"endpoint": "responses", "tools": [{"type": "function", "name": "a.b"}]},
+        "The parameter 'tools' was refused: tools[0] is called 'a.b', and a name holds letters, digits, '_' and '-', at most 64. To send it all the same: extra_body={'tools': ...}.",
+    ),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "a b"}}},
+        "The parameter 'response_format' was refused: its schema is called 'a b', and a name holds letters, digits, '_' and '-', at most 64. To send it all the same: extra_body={'response_format': ...}.",
+    ),
+    (
+        {"extra_body": {"\ud800": 1}},
+        "extra_body={'\\ud800': ...}: the name holds half of a surrogate pair at character 0, which no JSON can carry. Type: text.encode('utf-8', 'replace').decode()",
+    ),
+    (
+        {"extra_body": {"a": ["\ud800"]}},
+        "The parameter 'a' holds half of a surrogate pair, which no JSON can carry. Type: text.encode('utf-8', 'replace').decode()",
+    ),
+    (
+        {"user": "\udfff"},
+        "The parameter 'user' holds half of a surrogate pair, which no JSON can carry. Type: text.encode('utf-8', 'replace').decode()",
+    ),
     ({"extra_body": 5}, "extra_body=5: it is a mapping, for example {'top_k': 40}."),
     ({"extra_body": {1: 2}}, "extra_body={1: ...}: a parameter's name is text."),
     (

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
+from batchframe import redact
 from batchframe.dialects import openai as words
 from batchframe.dialects.dialect import Dialect
 from batchframe.errors import ProviderError, QueueFullError
@@ -331,6 +332,31 @@ def tells_its_key(**settings):
                 raise type(error)(f"{error} Sent: {self.headers()}") from error
 
     return spoiled(Chatty, **settings)
+
+
+class _Parrot(Rest):
+    def _read(self, answer, doing):
+        if not answer.is_success:
+            raise ProviderError(f"{self.name} could not {doing}: {answer.text}")
+        return super()._read(answer, doing)
+
+
+def says_what_the_server_says(**settings):
+    made = spoiled(**settings)
+    made.rest = _rest_of(made, _Parrot)
+    return made
+
+
+class _Forgetful(Rest):
+    def _credentials(self, doing):
+        return dict(self.headers())
+
+
+def keeps_its_key_to_itself(**settings):
+    made = spoiled(**settings)
+    made.rest = _rest_of(made, _Forgetful)
+    redact._KNOWN.__init__()
+    return made
 
 
 def logs_its_key(**settings):

@@ -28,6 +28,7 @@ KEYED = "test_the_batch_carries_our_key_and_the_users_pairs"
 LATE = "test_a_batch_that_failed_late_keeps_what_was_answered"
 MONEY = "test_tokens_and_dollars_are_what_the_answers_say"
 PAGES = "test_a_batch_is_found_on_whichever_page_it_is"
+QUOTED = "test_a_key_that_looks_like_none_and_is_quoted_is_nowhere"
 REFUSED_ROWS = "test_a_row_that_failed_is_an_error_and_the_others_are_answers"
 STATUSES = "test_every_documented_status_has_its_phase"
 UNKNOWN = "test_an_unknown_status_means_waiting_and_is_logged_once"
@@ -95,6 +96,11 @@ BITES = (
     ("gives_up_at_once", PASSES, {"what": "503"}),
     ("gives_up_at_once", "test_a_rate_limit_is_obeyed_in_each_of_its_dialects", {"dialect": "date"}),
     ("creates_again_when_in_doubt", "test_a_create_that_may_have_happened_is_not_repeated_blindly", {}),
+    ("says_what_the_server_says", QUOTED, {"where": "the create"}),
+    ("says_what_the_server_says", QUOTED, {"where": "the download"}),
+    ("keeps_its_key_to_itself", QUOTED, {"where": "a row"}),
+    ("keeps_its_key_to_itself", QUOTED, {"where": "a batch"}),
+    ("keeps_its_key_to_itself", QUOTED, {"where": "the upload"}),
     ("logs_its_key", "test_secrets_and_prompts_are_nowhere_but_where_they_must_be", {}),
     ("saves_its_key", "test_secrets_and_prompts_are_nowhere_but_where_they_must_be", {}),
     ("leaves_files_behind", "test_cleaning_up_removes_our_files_and_may_be_done_twice", {}),

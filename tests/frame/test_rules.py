@@ -82,6 +82,19 @@ def test_a_constant_with_a_null_in_a_list_is_refused():
         bf.requests(frame, model="openai/gpt-4o", prompt="q", stop=["x", None])
 
 
+@pytest.mark.parametrize("dtype", [pl.List(pl.String), pl.Array(pl.String, 5)])
+def test_a_list_that_is_too_long_is_its_rows_error(dtype):
+    """As OpenAI counts: four ends of an answer are the most."""
+    rows = (
+        [list("abcde"), None]
+        if isinstance(dtype, pl.Array)
+        else [list("abcde"), None, list("abcd"), []]
+    )
+    found = told("stop", pl.Series(rows, dtype=dtype))
+    said = "invalid_request: stop= has 5 entries in this row, and it must be text or a list of at most 4"
+    assert found == [said, *[None] * (len(rows) - 1)]
+
+
 def test_a_row_out_of_range_is_an_error_and_the_others_are_sent():
     """The bounds belong to the range; a null leaves the parameter out."""
     low = "invalid_request: temperature= is -0.1 in this row, and it must be a number from 0 to 2"
@@ -185,8 +198,8 @@ def test_every_type_of_number_is_held_to_the_range(values, dtype, errors):
             "stop",
             pl.Struct({"a": pl.String()}),
             (
-                "stop= is Struct({'a': String}) in this frame, and it must be text or a list. "
-                "Cast it first, for example with .cast(pl.String)."
+                "stop= is Struct({'a': String}) in this frame, and it must be text or a list "
+                "of at most 4. Cast it first, for example with .cast(pl.String)."
             ),
         ),
     ],

@@ -14,7 +14,7 @@ from batchframe import errors
 from batchframe.immediate.retry import Retry
 from batchframe.testing import Echo, registered
 
-KEY = "sk-very-secret-0123456789"
+KEY = "Zq7HexKeyOfNoKnownPattern0123456789abcdef"
 PROMPT = "the-private-prompt-of-a-user"
 
 
@@ -30,17 +30,34 @@ class Keyed(Echo):
 
 def refuse(_body):
     """Say what OpenAI says to a wrong key."""
-    return {"error": {"message": "no such key", "code": "invalid_api_key", "type": "auth"}}
+    message = f"Incorrect API key provided: {KEY}"
+    return {"error": {"message": message, "code": "invalid_api_key", "type": "auth"}}
+
+
+def refuse_row(_body):
+    """Refuse one row, and quote the key wherever there is a place for it."""
+    return {
+        "error": {"message": f"not with {KEY}", "code": f"bad-{KEY}", "type": KEY},
+        KEY: {"sent": [KEY, {"x-api-key": KEY}]},
+        "status_code": 400,
+    }
+
+
+def answer_nothing(_body):
+    """Give a success that answers nothing and says why."""
+    return {"choices": [], "detail": f"sent with {KEY}", "id": KEY}
 
 
 def fail(_body):
     """Fail like a server that is down."""
-    msg = "down"
+    msg = f"down for {KEY}"
     raise RuntimeError(msg)
 
 
 @pytest.mark.parametrize(
-    "answer", [refuse, fail, lambda _: "fine"], ids=["refused", "down", "fine"]
+    "answer",
+    [refuse, refuse_row, answer_nothing, fail, lambda _: "fine"],
+    ids=["refused", "a row refused", "nothing answered", "down", "fine"],
 )
 def test_the_key_shows_nowhere_whatever_the_server_says(tmp_path, caplog, capfd, answer):
     """Success, refusal and breakdown: workspace files, logs, exceptions, reprs, stderr."""
@@ -51,6 +68,7 @@ def test_the_key_shows_nowhere_whatever_the_server_says(tmp_path, caplog, capfd,
         job = df.batch.submit(model="echo/m", prompt="{text}", retry=Retry(attempts=1))
         try:
             shown.append(str(job.result()["error"].to_list()))
+            shown += [str(job.outputs().to_dicts()), str(job.errors().to_dicts()), repr(job.view)]
         except errors.BatchframeError as error:
             shown += [str(error), repr(error), str(error.__cause__), repr(error.__cause__)]
         shown += [repr(job), str(job._repr_mimebundle_()), str(bf.jobs().rows())]

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
+from test_rest import server
 
 import batchframe as bf
 from batchframe import errors
@@ -76,6 +77,13 @@ def test_no_repr_shows_a_key(made):
         (lambda: bf.OpenAI(api_key=KEY, poll_seconds=0), "The settings of openai were refused: poll_seconds: Input should be greater than 0."),
         (lambda: bf.OpenAI(api_key=KEY, queue_tokens="many"), "The settings of openai were refused: queue_tokens: Input should be a valid integer, unable to parse string as an integer."),
         (lambda: bf.OpenAI(api_key=KEY, base_url="api.openai.com"), "The base_url of openai is 'api.openai.com', and must begin with https:// (or http:// for a server of your own)."),
+        (lambda: bf.OpenAI(api_key=5), "The settings of openai were refused: api_key: Input should be a valid string."),
+        (lambda: bf.OpenAICompatible("x", "http://x", requests_per_batch=0), "The settings of x were refused: requests_per_batch: Input should be greater than 0."),
+        (lambda: bf.OpenAICompatible("x", "http://x", requests_per_batch="5"), "The settings of x were refused: requests_per_batch: Input should be a valid integer."),
+        (lambda: bf.OpenAICompatible("x", "http://x", bytes_per_batch=-1), "The settings of x were refused: bytes_per_batch: Input should be greater than 0."),
+        (lambda: bf.OpenAICompatible("x", "http://x", headers=["a"]), "The settings of x were refused: headers: Input should be a valid dictionary."),
+        (lambda: bf.OpenAICompatible("x", "http://x", headers={"a": 1}), "The settings of x were refused: headers.a: Input should be a valid string."),
+        (lambda: bf.OpenAICompatible("x", "http://x", models="abc"), "The settings of x were refused: models: Input should be a valid tuple."),
         (lambda: bf.OpenAICompatible("A b", "http://x"), "A provider cannot be called 'A b': use lower-case letters, digits, '-', '_' and '.', beginning with a letter, as in 'vllm'."),
         (lambda: bf.register("openai"), "register() takes a provider, such as bf.OpenAICompatible('vllm', 'http://...'); got 'openai'."),
     ],
@@ -165,3 +173,36 @@ def test_a_server_without_batches_gets_managed_ones():
             "one by one" in told or "managed" in told
             for told in df.batch.plan(model="mine/m", prompt="{t}!").warnings
         )
+
+
+@pytest.mark.parametrize("way", ["argument", "variable"])
+def test_a_blank_key_is_told_as_blank_and_not_as_missing(monkeypatch, way):
+    """The variable is set, so "not set" would send the reader the wrong way."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY if way == "argument" else "  ")
+    made = bf.OpenAI(api_key="" if way == "argument" else None)
+    with pytest.raises(errors.MissingCredentialsError) as told:
+        made.check("gpt-5", Endpoint.CHAT)
+    assert str(told.value) == (
+        "openai needs an API key, and the one that it was given (by api_key= or OPENAI_API_KEY) is "
+        "blank. Type: export OPENAI_API_KEY=..., and leave api_key= away"
+    )
+    with pytest.raises(errors.MissingCredentialsError, match="api_key= of vllm is blank"):
+        bf.OpenAICompatible("vllm", "http://x/v1", api_key=" ")
+
+
+def test_a_server_without_batches_that_was_said_to_have_them_says_what_to_type(monkeypatch):
+    """At the first call that finds it out, word for word."""
+    from batchframe.providers import rest
+    from batchframe.testing import registered
+
+    monkeypatch.setattr(rest.time, "sleep", lambda _: None)
+    with server((404, {}, b'{"detail":"Not Found"}')) as (url, _):
+        made = bf.OpenAICompatible("vllm", url, batch=True, poll_seconds=0.01)
+        with registered(made), pytest.raises(errors.JobFailedError) as told:
+            pl.DataFrame({"t": ["a"]}).batch.submit(model="vllm/m", prompt="{t}").wait()
+        for client in made.rest._clients.values():
+            client.close()
+    assert (
+        "A server without /files and /batches is registered with batch=False, and its rows are sent one "
+        f"by one: bf.register(bf.OpenAICompatible('vllm', '{url}', batch=False))."
+    ) in str(told.value)

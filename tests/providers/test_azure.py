@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -323,11 +324,11 @@ def test_what_is_refused_says_which_credential_it_was(cloud, monkeypatch):
     for how, wanted in words.items():
         if how == "variable":
             monkeypatch.setenv("AZURE_OPENAI_AD_TOKEN", "stale-token-000")
-        given = (
-            {"token": lambda: "stale-token-000"}
-            if how == "function"
-            else {"api_key": "wrong-key-000"}
-        )
+        given = {
+            "key": {"api_key": "wrong-key-000"},
+            "variable": {"api_key": None},
+            "function": {"token": lambda: "stale-token-000"},
+        }[how]
         with connected(cloud, **given) as made, pytest.raises(errors.AuthenticationError) as told:
             made.poll(Ticket("azure", {"batch": "b"}))
         assert str(told.value).partition("(HTTP 401, 401). ")[2] == wanted
@@ -344,9 +345,74 @@ def test_a_function_that_gives_no_token_is_told_as_that():
     with pytest.raises(errors.AuthenticationError) as told:
         made.poll(Ticket("azure", {"batch": "b"}))
     assert str(told.value) == (
-        "azure got no Entra ID token: ValueError: expired: client_secret=***. Sign in again (az login), "
+        "azure got no Entra ID token (ValueError: expired: client_secret=***). Sign in again (az login), "
         "or put right what bf.Azure(token=...) was given."
     )
+    assert told.value.__cause__ is None
+
+
+def test_what_a_function_raises_is_the_cause_where_it_may_be_shown():
+    """Azure's own exceptions say much that a sentence cannot."""
+    cause = ValueError("tenant refused")
+
+    def fails():
+        raise cause
+
+    made = bf.Azure(endpoint="http://127.0.0.1:9", token=fails)
+    with pytest.raises(errors.AuthenticationError, match="tenant refused") as told:
+        made.poll(Ticket("azure", {"batch": "b"}))
+    assert told.value.__cause__ is cause
+
+
+@pytest.mark.parametrize(
+    ("gives", "told"),
+    [
+        (None, "what came is of the type NoneType, and a token is a text"),
+        (5, "what came is of the type int, and a token is a text"),
+        (" ", "what came is blank, or holds a line break"),
+        ("abc\ndef", "what came is blank, or holds a line break"),
+    ],
+)
+def test_what_is_no_token_is_told_as_that(gives, told):
+    """A broken one was "the connection was lost", again and again."""
+    made = bf.Azure(endpoint="http://127.0.0.1:9", token=lambda: gives)
+    with pytest.raises(errors.AuthenticationError, match=re.escape(told)):
+        made.poll(Ticket("azure", {"batch": "b"}))
+
+
+def test_a_token_in_place_of_a_function_is_refused_at_once():
+    """It was a TypeError when the job was under way."""
+    with pytest.raises(errors.InputError, match="token= takes a function"):
+        bf.Azure(endpoint="https://r.openai.azure.com", token="abcdefgh")
+    with pytest.raises(errors.InputError, match=r"bf.Azure got token= and api_key=.*only one"):
+        bf.Azure(endpoint="https://r.openai.azure.com", token=lambda: "t", api_key="k")
+
+
+def test_arguments_go_before_the_environment(monkeypatch):
+    """A key that is given is sent, though a token stands in a variable; without one the token is."""
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://r.openai.azure.com")
+    monkeypatch.setenv("AZURE_OPENAI_AD_TOKEN", " env-token-1234\n")
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "env-key")
+    monkeypatch.setenv("AZURE_OPENAI_POLL_SECONDS", "5")
+    assert bf.Azure(api_key="explicit").headers() == {"api-key": "explicit"}
+    assert bf.Azure().headers() == {"authorization": "Bearer env-token-1234"}
+    assert bf.Azure(token=lambda: "mine").headers() == {"authorization": "Bearer mine"}
+    assert bf.Azure().poll_seconds == 5
+    assert bf.Azure(poll_seconds=7).poll_seconds == 7
+    monkeypatch.delenv("AZURE_OPENAI_POLL_SECONDS")
+    assert bf.Azure().poll_seconds == 60
+
+
+@pytest.mark.parametrize("end", ["", "/", "/openai", "/openai/", "/openai/v1", "/openai/v1/"])
+def test_an_endpoint_may_be_written_as_the_portal_shows_it(end):
+    """With the path of a surface or without, blanks around it."""
+    for version, path in ((None, "/openai/v1"), ("2025-04-01-preview", "/openai")):
+        made = bf.Azure(
+            endpoint=f" https://r.openai.azure.com{end} ", api_key="k", api_version=version
+        )
+        assert made.rest.base_url == f"https://r.openai.azure.com{path}"
+    with pytest.raises(errors.InputError, match="endpoint: it must begin with https://"):
+        bf.Azure(endpoint="r.openai.azure.com", api_key="k")
 
 
 def test_the_scope_of_entras_tokens_is_a_setting(monkeypatch):

@@ -208,6 +208,10 @@ class Cloud:
         batch.share, batch.leap = 1.0 if share is None else share, faults.expire is not None
         if faults.count("queue_full_after_create"):
             batch.problem = self.queue_problem(batch)
+        if faults.count("fail_after_create"):
+            batch.problem = Problem(
+                f"invalid_file{faults.quoted}", f"The file is not in order. {faults.quoted}"
+            )
         self.jobs[batch.id] = batch
         return batch
 
@@ -316,7 +320,17 @@ class Cloud:
 
     def refuse(self, refused: Refused, headers: dict[str, str] | None = None) -> Reply:
         """Refuse a call in the provider's words."""
-        return Reply(refused.status, orjson.dumps(self.flavour.refusal(refused)), headers or {})
+        quoted, headers = self.faults.quoted, dict(headers or {})
+        if quoted:
+            refused = Refused(
+                refused.status, f"{refused.message} {quoted}", code=f"{refused.code or 'refused'}{quoted}",
+                param=refused.param, kind=refused.kind,
+            )  # fmt: skip
+            headers["x-request-id"] = quoted
+        body = self.flavour.refusal(refused)
+        if quoted:
+            body = {**body, quoted: {"sent": quoted}}
+        return Reply(refused.status, orjson.dumps(body), headers)
 
     def _admit(self, call: Call, name: str) -> None:
         if name == "unknown" or call.path.startswith(OPEN):

@@ -40,6 +40,9 @@ class Faults:
         expire: As `hang`, and the clock leaps to the window's end at the poll that finds it so
             (with `step` at 0 it does not leap).
         queue_full_at_create: How many of the next creates are refused with `queue_full_status`.
+        fail_after_create: How many of the next batches fail when their file is looked at.
+        quoted: A text that each refusal quotes, be it of a call, of a row or of a batch: in its message,
+            in its code, as the name of a member, and in a header. A key, say.
         queue_full_after_create: How many of the next batches fail with `token_limit_exceeded`.
         cancel_late: A cancelled batch completes all the same.
         status_word: What batch objects say in place of their status. xAI has none: there it is counters
@@ -78,6 +81,8 @@ class Faults:
     expire: float | None = None
     queue_full_at_create: int = 0
     queue_full_status: int = 429
+    fail_after_create: int = 0
+    quoted: str = ""
     queue_full_after_create: int = 0
     cancel_late: bool = False
     status_word: str | None = None

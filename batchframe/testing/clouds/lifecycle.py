@@ -7,6 +7,7 @@ its window closes; cancelling becomes cancelled, or completed when the cancellat
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
@@ -130,13 +131,22 @@ STAGES: dict[str, Callable[[Cloud, Batch], None]] = {
 def run(cloud: Cloud, batch: Batch, reach: int) -> None:
     """Answer rows until `reach` of them are done."""
     for number in range(len(batch.lines), reach):
-        outcome = answer(cloud, batch, batch.rows[number], number)
+        outcome = _quoting(answer(cloud, batch, batch.rows[number], number), cloud.faults.quoted)
         batch.lines.append(Line(outcome.good, orjson.dumps(cloud.flavour.line(batch, outcome))))
         if outcome.good:
             batch.tokens.update(answers.counted(outcome.body))
         else:
             batch.failed += 1
             batch.causes[outcome.message] += 1
+
+
+def _quoting(outcome: Outcome, quoted: str) -> Outcome:
+    """Give a row's refusal as the fault leaves it."""
+    if outcome.good or not quoted:
+        return outcome
+    message, code = f"{outcome.message} {quoted}", f"{outcome.code}{quoted}"
+    body = answers.problem(message, code=code)
+    return replace(outcome, message=message, code=code, body={**body, quoted: {"sent": quoted}})
 
 
 def answer(cloud: Cloud, batch: Batch, row: Row, number: int = 0) -> Outcome:

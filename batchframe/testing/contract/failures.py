@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from batchframe.errors import (
     AuthenticationError,
+    JobFailedError,
     ProviderError,
     ProviderUnavailableError,
     QuotaError,
 )
 from batchframe.model import Phase
-from batchframe.testing.contract.setting import TEXTS, Stage
+from batchframe.testing.contract.setting import SECONDS, TEXTS, Stage
+from batchframe.testing.fake import echo
 
 if TYPE_CHECKING:
     from batchframe.providers.base import BatchProvider
@@ -47,7 +50,25 @@ STOPPING: dict[str, tuple[str, type[ProviderError]]] = {
 }
 """What stops a job: the fault, and what is raised."""
 
+QUOTING: dict[str, dict[str, Any]] = {
+    "a row": {},
+    "a batch": {"fail_after_create": 1},
+    "the upload": {"unauthorized": {"upload": 1000, "dataset": 1000}},
+    "the create": {"unauthorized": {"create": 1000}},
+    "a look": {"forbidden": {"get": 1000}},
+    "the download": {"unauthorized": {"content": 1000, "results": 1000}},
+    "a request sent at once": {},
+    "all requests sent at once": {"unauthorized": {"sync": 1000}},
+}
+"""Where a server quotes the key: the faults that make it refuse something there."""
+
 LEAST_PAUSE = 0.01
+
+
+def _stumbles(body: dict[str, Any]) -> Any:
+    """Refuse the row whose text is "plain"; the others are answered."""
+    text = echo(body)
+    return {"error": {"message": "not this one", "code": "bad"}} if text == TEXTS[0] else text
 
 
 class Failures(Stage):
@@ -200,6 +221,60 @@ class Failures(Stage):
         files = [file for file in home.rglob("*") if file.is_file()]
         assert files
         assert not [file.name for file in files if secret.encode() in file.read_bytes()]
+
+    @pytest.mark.parametrize("where", QUOTING)
+    @pytest.mark.usefixtures("pauses")
+    def test_a_key_that_looks_like_none_and_is_quoted_is_nowhere(
+        self,
+        cloud: Cloud,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+        capfd: pytest.CaptureFixture[str],
+        where: str,
+    ) -> None:
+        """In messages, codes, names of members and headers: no pattern finds it, so it must be known."""
+        import batchframe as bf  # noqa: PLC0415 - verbs load late
+        from batchframe.providers.registry import registered  # noqa: PLC0415
+
+        secret = cloud.key = cloud.faults.quoted = f"Zq7HexKeyOfNoPattern{secrets.token_hex(10)}"
+        for fault, value in QUOTING[where].items():
+            setattr(cloud.faults, fault, value)
+        cloud.answer = _stumbles
+        mode = "immediate" if "at once" in where else "batch"
+        with registered(self.made(cloud)) as made, caplog.at_level(logging.DEBUG):
+            provider = cast("BatchProvider", made)
+            self.warm(provider)
+            job = self.ask(provider, mode=mode)
+            try:
+                shown = [str(job.wait(SECONDS).result().to_dicts()), str(job.errors().to_dicts())]
+                assert "***" in shown[0], "nothing was quoted, so this proves nothing"
+            except JobFailedError as failure:
+                shown = ["".join(traceback.format_exception(failure))]
+                if mode == "batch":
+                    shown.append(self._told_by(provider, tmp_path, where))
+            shown += [str(job.outputs().to_dicts())] if job.status == "completed" else []
+            shown += [repr(job), repr(job.view), str(job._repr_mimebundle_()), repr(made)]
+            shown += [str(bf.jobs().to_dicts()), caplog.text, *capfd.readouterr()]
+            self.close(provider)
+        for text in shown:
+            assert secret not in text, text[max(0, text.find(secret) - 200) :][:300]
+        home = tmp_path / "workspace"
+        files = [file for file in home.rglob("*") if file.is_file()]
+        assert files
+        assert not [file.name for file in files if secret.encode() in file.read_bytes()]
+
+    def _told_by(self, provider: BatchProvider, folder: Path, where: str) -> str:
+        """Give what the provider's own methods raise, before whoever drives the job looks at it."""
+        target = folder / "direct"
+        target.mkdir()
+        try:
+            _, ticket = self.begun(provider, folder)
+            while (seen := provider.poll(ticket).phase) in (Phase.WAITING, Phase.RUNNING):
+                continue
+            provider.fetch(ticket, target)
+        except ProviderError as error:
+            return "".join(traceback.format_exception(error))
+        raise AssertionError(f"nothing was refused, so this proves nothing: {where} {seen}")
 
     @pytest.mark.usefixtures("pauses")
     def test_a_result_file_that_is_gone_is_told(

@@ -61,6 +61,9 @@ SAMPLES: dict[str, Any] = {
 }
 """A legal value for each parameter of OpenAI's chat API."""
 
+_BESIDE: dict[str, dict[str, Any]] = {"top_logprobs": {"logprobs": True}}
+"""What must stand beside a parameter."""
+
 _OTHERS = ("metadata", "n")
 """Names that mean something else to our own verbs: they travel in `extra_body`."""
 
@@ -219,7 +222,8 @@ class Wire(Stage):
         frame, name = pl.DataFrame({"text": ["x"]}), f"{provider.name}/{self.model}"
         assert set(SAMPLES) == set(RULES[Endpoint.CHAT]), "a parameter has no sample"
         for parameter, value in SAMPLES.items():
-            call: dict[str, Any] = {"model": name, "prompt": "{text}", parameter: value}
+            beside = _BESIDE.get(parameter, {})
+            call: dict[str, Any] = {"model": name, "prompt": "{text}", parameter: value, **beside}
             if parameter in _OTHERS:
                 call = {"model": name, "prompt": "{text}", "extra_body": {parameter: value}}
             # what the docs' table says is what happens
