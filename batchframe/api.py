@@ -341,7 +341,8 @@ def encode(
     Args and errors are those of `submit`.
 
     Args:
-        to: A folder, made where it is not there. Files of an earlier encode there are replaced.
+        to: A folder, made where it is not there. Files of an earlier encode there are replaced; other
+            files of the same names are refused, and nothing is written.
 
     Returns:
         The files, one a part. Beside them stands `ids.parquet`, which says which row each line is:
@@ -639,18 +640,10 @@ def _request(
 
 def _guard(shape: Shape, given: Mapping[str, Any], model: Text) -> Guard:
     """Make what holds the requests to their provider; of one model the constants are looked at now."""
-    from batchframe.dialects import support  # noqa: PLC0415
     from batchframe.frame.validation import Guard  # noqa: PLC0415
-    from batchframe.model import ModelRef  # noqa: PLC0415
-    from batchframe.providers.registry import listed  # noqa: PLC0415
+    from batchframe.orchestration.plan import tabled  # noqa: PLC0415
 
-    def named(of: str) -> tuple[str, str]:
-        provider, _, name = of.partition("/")
-        # a deployment's own name says nothing; a provider nobody knows is refused elsewhere
-        known = provider in support.SURFACES
-        return provider, listed(ModelRef(provider, name))[0].name if known else name
-
-    guard = Guard(shape, frozenset(given), named, alone=isinstance(model, str))
+    guard = Guard(shape, frozenset(given), tabled, alone=isinstance(model, str))
     if isinstance(model, str):
         guard.model(model)
     return guard

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import batchframe as bf
 from batchframe.commands.printing import put, say
+from batchframe.dialects.shown import shown
 from batchframe.errors import FileError, InputError
 from batchframe.model import Endpoint
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from batchframe.orchestration.offline import Lines
 
 DONE, ROWS_FAILED = 0, 3
+
+_SHOWN = 3  # refused requests that `encode` prints
 
 ENDPOINTS: Mapping[str, Endpoint] = {
     "chat": Endpoint.CHAT,
@@ -34,6 +37,10 @@ def encode_words(parser: argparse.ArgumentParser) -> None:
     add(
         "--out", type=Path, metavar="DIR", required=True, help="the folder for the provider's files"
     )
+    add("--on-invalid", choices=("row_error", "raise"), default="row_error",
+        help="leave out requests that the provider would refuse (the default), or refuse the file")  # fmt: skip
+    add("--extra", action="append", default=[], metavar="NAME",
+        help="a parameter that only your server knows; may be repeated")  # fmt: skip
 
 
 def decode_words(parser: argparse.ArgumentParser) -> None:
@@ -54,22 +61,28 @@ def decode_words(parser: argparse.ArgumentParser) -> None:
 
 def encode(args: argparse.Namespace) -> int:
     """Write a provider's batch files from requests in OpenAI's form; nothing is sent."""
-    import polars as pl  # noqa: PLC0415 - `--help` needs none of this
-
-    from batchframe.orchestration import offline  # noqa: PLC0415
+    from batchframe.orchestration import idmap, offline  # noqa: PLC0415 - `--help` needs none of this
     from batchframe.providers.registry import model_ref  # noqa: PLC0415
 
-    files = offline.encode_lines(
-        bf.workspace(), args.file, model_ref(args.model), offline.folder_of(args.out)
+    found = offline.encode_lines(
+        bf.workspace(),
+        args.file,
+        model_ref(args.model),
+        offline.folder_of(args.out),
+        faultless=args.on_invalid == "raise",
+        extra=frozenset(args.extra),
     )
-    for file in files:
+    for file in found.files:
         put(sys.stdout, f"{file}\n")
-    ids = pl.read_parquet(args.out / offline.IDS)
-    refused = ids["error"].drop_nulls()
-    for error in refused.head(3):
-        say(error)
-    say(f"{ids.height - len(refused):,} requests in {len(files)} file(s), {len(refused):,} refused")
-    return ROWS_FAILED if len(refused) else DONE
+    for warning in found.warnings:
+        say(warning)
+    ids = args.out / idmap.IDS
+    if found.refused:
+        for key, error in idmap.refused(ids, _SHOWN):
+            say(f"custom_id {shown(key)}: {error}")
+        say(f"The refused requests are in no file; the column 'error' of {ids} says why.")
+    say(f"{found.sent:,} requests in {len(found.files)} file(s), {found.refused:,} refused")
+    return ROWS_FAILED if found.refused else DONE
 
 
 def decode(args: argparse.Namespace) -> int:
