@@ -399,13 +399,11 @@ def decode(
         from batchframe.frame.schema import response_schema  # noqa: PLC0415
 
         schema = response_schema(response_model)
-    several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    if not several:
-        raise InputError("decode() needs at least one result file.")
+    several = _result_files(paths)
     given_prices = arguments.prices(prices)
     refuse_idle(given_prices or {}, [str(model_ref(model))])
     return offline.decode(
-        [Path(path).expanduser() for path in several],
+        several,
         model_ref(model),
         ids=None if ids is None else Path(ids).expanduser(),
         endpoint=arguments.endpoint(endpoint),
@@ -522,6 +520,20 @@ def jobs(*, workspace: str | os.PathLike[str] | None = None) -> pl.DataFrame:
 
 
 # What follows checks arguments and puts a request together.
+
+
+def _result_files(paths: Any) -> list[Path]:
+    """Check what `decode` is to read."""
+    several = [paths] if isinstance(paths, str | os.PathLike) else paths
+    if not isinstance(several, Sequence) or not all(
+        isinstance(one, str | os.PathLike) for one in several
+    ):
+        raise InputError(
+            f"decode() takes a path or a list of paths, not {shown(paths)}: bf.decode('results.jsonl', ...)."
+        )
+    if not several:
+        raise InputError("decode() needs at least one result file.")
+    return [Path(one).expanduser() for one in several]
 
 
 def _chat_request(

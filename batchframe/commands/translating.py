@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import batchframe as bf
 from batchframe.commands.printing import put, say
 from batchframe.dialects.shown import shown
 from batchframe.errors import FileError, InputError
 from batchframe.model import Endpoint
-
-if TYPE_CHECKING:
-    from batchframe.orchestration.offline import Lines
 
 DONE, ROWS_FAILED = 0, 3
 
@@ -93,38 +89,26 @@ def decode(args: argparse.Namespace) -> int:
     target = None if args.out == "-" else Path(args.out)
     if target is not None and target.exists() and not args.force:
         raise InputError(f"{target} is there already. Type --force to replace it.")
-    found = offline.decode(
+    with offline.decoded(
         args.files,
         model_ref(args.model),
         ids=args.ids,
         endpoint=ENDPOINTS[args.endpoint],
-        schema=None,
         prices=None,
-    )
-    lines = offline.results(found, _names(args.ids))
-    if target is None:
-        for line in lines:
-            put(sys.stdout, line.decode() + "\n")
-    else:
-        _write(target, lines)
-    failed = int((~found["ok"]).sum())
-    say(f"{found.height:,} results, {failed:,} of them errors")
+    ) as found:
+        if target is None:
+            for line in found.lines():
+                put(sys.stdout, line.decode() + "\n")
+        else:
+            _write(target, found.lines())
+        if found.remark:
+            say(found.remark)
+        total, failed = found.counts()
+    say(f"{total:,} results, {failed:,} of them errors")
     return ROWS_FAILED if failed else DONE
 
 
-def _names(ids: Path | None) -> dict[str, str]:
-    """Give the ids that the requests had before."""
-    if ids is None:
-        return {}
-    import polars as pl  # noqa: PLC0415
-
-    found = pl.read_parquet(ids)
-    if "key" not in found.columns:
-        return {}
-    return dict(found.drop_nulls("key").select("custom_id", "key").iter_rows())
-
-
-def _write(target: Path, lines: Lines) -> None:
+def _write(target: Path, lines: Iterable[bytes]) -> None:
     growing = target.with_name(target.name + ".tmp")
     try:
         with growing.open("wb") as out:

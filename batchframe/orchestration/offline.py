@@ -6,6 +6,7 @@ a batch that somebody else made.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
@@ -21,14 +21,16 @@ from batchframe.dialects.dialect import Dialect
 from batchframe.dialects.shown import shown
 from batchframe.errors import FileError, InputError
 from batchframe.frame import decode as decoding
-from batchframe.frame import given, outputs
+from batchframe.frame import given, outputs, results
 from batchframe.frame.encode import write_wire
+from batchframe.frame.ordered import in_order
 from batchframe.frame.parts import UNSENT, PartSize, PartWriter, part_file
 from batchframe.frame.schema import ResponseSchema
 from batchframe.frame.whole import Judge
 from batchframe.ledger.workspace import Workspace, storage
 from batchframe.model import Endpoint, ModelRef, RowError
 from batchframe.orchestration import idmap
+from batchframe.orchestration.launch import tell
 from batchframe.orchestration.plan import (
     Request,
     limits_of,
@@ -43,8 +45,6 @@ from batchframe.pricing.cost import row_cost
 from batchframe.providers.registry import dialect_of, model_ref, provider
 
 _KEYS = "keys.parquet"
-
-Lines = Iterable[bytes]
 
 _MISSING = RowError("missing", "the result files hold no line for this row", retryable=True)
 
@@ -194,6 +194,60 @@ def decode(
     Raises:
         FileError: A file is not there, or none of its lines is a result of this provider's.
     """
+    with decoded(paths, ref, ids=ids, endpoint=endpoint, prices=prices) as found:
+        if found.remark:
+            tell(found.remark)
+        return outputs.merged(found.folder, [found.outcomes], schema)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Result files that were read: the outcomes on disk, the rows that were asked for, what was odd."""
+
+    folder: Path
+    outcomes: Path
+    known: pl.DataFrame
+    odd: decoding.Reading
+
+    @property
+    def remark(self) -> str:
+        """What was odd, in words; empty when nothing was."""
+        counts = ((self.odd.damaged, "unreadable"), (self.odd.foreign, "unknown"))
+        odd = ", ".join(f"{count:,} {what} lines" for count, what in counts if count)
+        return f"the result files held {odd}" if odd else ""
+
+    def counts(self) -> tuple[int, int]:
+        """Give the number of rows, and of those that failed."""
+        good = int(pl.read_parquet(self.outcomes, columns=["ok"], memory_map=False)["ok"].sum())
+        total = pq.read_metadata(self.outcomes).num_rows
+        total += self.known["error"].count()
+        return total, total - good
+
+    def lines(self) -> Iterator[bytes]:
+        """Give the outcomes as lines of an OpenAI result file, in the order of rows.
+
+        The ids are those that the requests had before they were encoded.
+        """
+        refused = outputs.refused(self.known.filter(pl.col("error").is_not_null()))
+        names = self.known.select("row", "key")
+        for piece in in_order(self.outcomes, refused, self.folder):
+            named = piece.join(names, on="row", how="left", maintain_order="left")
+            yield from results.lines(named.with_columns(custom_id=pl.coalesce("key", "custom_id")))
+
+
+@contextlib.contextmanager
+def decoded(
+    paths: Iterable[Path],
+    ref: ModelRef,
+    *,
+    ids: Path | None,
+    endpoint: Endpoint,
+    prices: Mapping[str, Any] | None,
+) -> Iterator[Decoded]:
+    """Read a provider's result files into a folder that is there for the block.
+
+    Args and errors are those of `decode`.
+    """
     files = [_there(path) for path in paths]
     dialect = dialect_of(ref, endpoint)
     with tempfile.TemporaryDirectory(prefix="batchframe-") as aside:
@@ -216,7 +270,7 @@ def decode(
         refused = known.filter(pl.col("error").is_not_null())
         if refused.height:
             refused.write_parquet(folder / UNSENT)
-        return outputs.merged(folder, [out], schema)
+        yield Decoded(folder, out, known, odd)
 
 
 def _there(path: Path) -> Path:
@@ -246,27 +300,6 @@ def _found(files: Iterable[Path], dialect: Dialect) -> pl.DataFrame:
 def _foreign(files: Iterable[Path], ref: ModelRef) -> str:
     names = ", ".join(map(str, files))
     return f"The id map has no row of {ref}, and {names} hold results. Give the map of these files."
-
-
-def results(found: pl.DataFrame, names: Mapping[str, str]) -> Lines:
-    """Give outcomes as lines of an OpenAI result file.
-
-    Args:
-        found: What `decode` gives.
-        names: Our `custom_id` -> the one that the line shall have.
-    """
-    columns = ("custom_id", "ok", "body", "error_code", "error_message", "request_id")
-    for custom_id, ok, body, code, message, request_id in found.select(columns).iter_rows():
-        response = None
-        if body is not None:
-            # the status itself is not kept; that the body is an error's is
-            status = 400 if not ok and "error" in orjson.loads(body) else 200
-            inner = orjson.Fragment(body)
-            response = {"status_code": status, "request_id": request_id, "body": inner}
-        error = None if ok else {"code": code, "message": message}
-        name = names.get(custom_id, custom_id)
-        line = {"id": f"batchframe-{name}", "custom_id": name, "response": response, "error": error}
-        yield orjson.dumps(line)
 
 
 def folder_of(to: object) -> Path:
