@@ -341,7 +341,8 @@ def encode(
     Args and errors are those of `submit`.
 
     Args:
-        to: A folder, made where it is not there. Files of an earlier encode there are replaced.
+        to: A folder, made where it is not there. Files of an earlier encode there are replaced; other
+            files of the same names are refused, and nothing is written.
 
     Returns:
         The files, one a part. Beside them stands `ids.parquet`, which says which row each line is:
@@ -398,13 +399,11 @@ def decode(
         from batchframe.frame.schema import response_schema  # noqa: PLC0415
 
         schema = response_schema(response_model)
-    several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    if not several:
-        raise InputError("decode() needs at least one result file.")
+    several = _result_files(paths)
     given_prices = arguments.prices(prices)
     refuse_idle(given_prices or {}, [str(model_ref(model))])
     return offline.decode(
-        [Path(path).expanduser() for path in several],
+        several,
         model_ref(model),
         ids=None if ids is None else Path(ids).expanduser(),
         endpoint=arguments.endpoint(endpoint),
@@ -523,6 +522,20 @@ def jobs(*, workspace: str | os.PathLike[str] | None = None) -> pl.DataFrame:
 # What follows checks arguments and puts a request together.
 
 
+def _result_files(paths: Any) -> list[Path]:
+    """Check what `decode` is to read."""
+    several = [paths] if isinstance(paths, str | os.PathLike) else paths
+    if not isinstance(several, Sequence) or not all(
+        isinstance(one, str | os.PathLike) for one in several
+    ):
+        raise InputError(
+            f"decode() takes a path or a list of paths, not {shown(paths)}: bf.decode('results.jsonl', ...)."
+        )
+    if not several:
+        raise InputError("decode() needs at least one result file.")
+    return [Path(one).expanduser() for one in several]
+
+
 def _chat_request(
     frame: Frame,
     *,
@@ -639,18 +652,10 @@ def _request(
 
 def _guard(shape: Shape, given: Mapping[str, Any], model: Text) -> Guard:
     """Make what holds the requests to their provider; of one model the constants are looked at now."""
-    from batchframe.dialects import support  # noqa: PLC0415
     from batchframe.frame.validation import Guard  # noqa: PLC0415
-    from batchframe.model import ModelRef  # noqa: PLC0415
-    from batchframe.providers.registry import listed  # noqa: PLC0415
+    from batchframe.orchestration.plan import tabled  # noqa: PLC0415
 
-    def named(of: str) -> tuple[str, str]:
-        provider, _, name = of.partition("/")
-        # a deployment's own name says nothing; a provider nobody knows is refused elsewhere
-        known = provider in support.SURFACES
-        return provider, listed(ModelRef(provider, name))[0].name if known else name
-
-    guard = Guard(shape, frozenset(given), named, alone=isinstance(model, str))
+    guard = Guard(shape, frozenset(given), tabled, alone=isinstance(model, str))
     if isinstance(model, str):
         guard.model(model)
     return guard

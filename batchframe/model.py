@@ -89,6 +89,7 @@ class Reply:
     `body` is the provider's answer normalised to an OpenAI object; it may stand beside an `error`
     (a refusal, an answer cut off). `latency` is in seconds. `text` is null for embeddings. `cost` is
     what the provider itself says that the answer cost, in US dollars: it stands above any price list.
+    `status` is the HTTP status that came with the row, where one did.
     """
 
     custom_id: str
@@ -103,6 +104,7 @@ class Reply:
     attempts: int | None = None
     latency: float | None = None
     cost: Decimal | None = None
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,7 @@ _SHELL = (
     (r'prefix="(\w+)"', r"--prefix \1"),
     (r", or drop yours: df\.drop\([^)]*\)", ""),
     (r"\bagain=True\b", "--again"),
+    (r"\bon_invalid='(\w+)'", r"--on-invalid \1"),
     (r"extra_body=\{'(\w+)': \.\.\.\}", r"--extra \1=VALUE"),
     (r"\bkey='([^']*)'", r"--key \1"),
     (r"\bbudget_usd=(?=\W|$)", "--budget-usd"),

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import batchframe as bf
 from batchframe.commands.printing import put, say
+from batchframe.dialects.shown import shown
 from batchframe.errors import FileError, InputError
 from batchframe.model import Endpoint
 
-if TYPE_CHECKING:
-    from batchframe.orchestration.offline import Lines
-
 DONE, ROWS_FAILED = 0, 3
+
+_SHOWN = 3  # refused requests that `encode` prints
 
 ENDPOINTS: Mapping[str, Endpoint] = {
     "chat": Endpoint.CHAT,
@@ -34,6 +33,10 @@ def encode_words(parser: argparse.ArgumentParser) -> None:
     add(
         "--out", type=Path, metavar="DIR", required=True, help="the folder for the provider's files"
     )
+    add("--on-invalid", choices=("row_error", "raise"), default="row_error",
+        help="leave out requests that the provider would refuse (the default), or refuse the file")  # fmt: skip
+    add("--extra", action="append", default=[], metavar="NAME",
+        help="a parameter that only your server knows; may be repeated")  # fmt: skip
 
 
 def decode_words(parser: argparse.ArgumentParser) -> None:
@@ -54,22 +57,28 @@ def decode_words(parser: argparse.ArgumentParser) -> None:
 
 def encode(args: argparse.Namespace) -> int:
     """Write a provider's batch files from requests in OpenAI's form; nothing is sent."""
-    import polars as pl  # noqa: PLC0415 - `--help` needs none of this
-
-    from batchframe.orchestration import offline  # noqa: PLC0415
+    from batchframe.orchestration import idmap, offline  # noqa: PLC0415 - `--help` needs none of this
     from batchframe.providers.registry import model_ref  # noqa: PLC0415
 
-    files = offline.encode_lines(
-        bf.workspace(), args.file, model_ref(args.model), offline.folder_of(args.out)
+    found = offline.encode_lines(
+        bf.workspace(),
+        args.file,
+        model_ref(args.model),
+        offline.folder_of(args.out),
+        faultless=args.on_invalid == "raise",
+        extra=frozenset(args.extra),
     )
-    for file in files:
+    for file in found.files:
         put(sys.stdout, f"{file}\n")
-    ids = pl.read_parquet(args.out / offline.IDS)
-    refused = ids["error"].drop_nulls()
-    for error in refused.head(3):
-        say(error)
-    say(f"{ids.height - len(refused):,} requests in {len(files)} file(s), {len(refused):,} refused")
-    return ROWS_FAILED if len(refused) else DONE
+    for warning in found.warnings:
+        say(warning)
+    ids = args.out / idmap.IDS
+    if found.refused:
+        for key, error in idmap.refused(ids, _SHOWN):
+            say(f"custom_id {shown(key)}: {error}")
+        say(f"The refused requests are in no file; the column 'error' of {ids} says why.")
+    say(f"{found.sent:,} requests in {len(found.files)} file(s), {found.refused:,} refused")
+    return ROWS_FAILED if found.refused else DONE
 
 
 def decode(args: argparse.Namespace) -> int:
@@ -80,38 +89,26 @@ def decode(args: argparse.Namespace) -> int:
     target = None if args.out == "-" else Path(args.out)
     if target is not None and target.exists() and not args.force:
         raise InputError(f"{target} is there already. Type --force to replace it.")
-    found = offline.decode(
+    with offline.decoded(
         args.files,
         model_ref(args.model),
         ids=args.ids,
         endpoint=ENDPOINTS[args.endpoint],
-        schema=None,
         prices=None,
-    )
-    lines = offline.results(found, _names(args.ids))
-    if target is None:
-        for line in lines:
-            put(sys.stdout, line.decode() + "\n")
-    else:
-        _write(target, lines)
-    failed = int((~found["ok"]).sum())
-    say(f"{found.height:,} results, {failed:,} of them errors")
+    ) as found:
+        if target is None:
+            for line in found.lines():
+                put(sys.stdout, line.decode() + "\n")
+        else:
+            _write(target, found.lines())
+        if found.remark:
+            say(found.remark)
+        total, failed = found.counts()
+    say(f"{total:,} results, {failed:,} of them errors")
     return ROWS_FAILED if failed else DONE
 
 
-def _names(ids: Path | None) -> dict[str, str]:
-    """Give the ids that the requests had before."""
-    if ids is None:
-        return {}
-    import polars as pl  # noqa: PLC0415
-
-    found = pl.read_parquet(ids)
-    if "key" not in found.columns:
-        return {}
-    return dict(found.drop_nulls("key").select("custom_id", "key").iter_rows())
-
-
-def _write(target: Path, lines: Lines) -> None:
+def _write(target: Path, lines: Iterable[bytes]) -> None:
     growing = target.with_name(target.name + ".tmp")
     try:
         with growing.open("wb") as out:

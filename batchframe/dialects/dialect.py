@@ -29,6 +29,7 @@ class Dialect:
             body that has one is written by itself.
         typical: Result lines may be OpenAI's own: one that fits `dialects.answers` is read by those
             types, and `decode` would say the same of it.
+        ids: Members of a result's line that may hold its id, the first that is text counts.
     """
 
     name: str
@@ -37,3 +38,4 @@ class Dialect:
     verbatim: bool = False
     rewrites: frozenset[str] = frozenset()
     typical: bool = False
+    ids: tuple[str, ...] = ("custom_id",)

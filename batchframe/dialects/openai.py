@@ -31,6 +31,10 @@ _RETRYABLE_STATUS = frozenset({0, 408, 409, 429})
 _SERVER_ERRORS = 500
 _NO_STATUS = 600
 _OK = range(200, 300)
+_REFUSALS = range(400, 600)
+_STATUSES = range(1000)
+"""What may be a status; 0 stands for none at all (seen at Groq)."""
+
 _GATEWAYS = frozenset({502, 504, 520, 524})
 """Statuses of a proxy that lost the answer on its way; the model behind it may have given one."""
 
@@ -86,7 +90,8 @@ def decode(line: Mapping[str, Any]) -> Reply:
         "latency": _seconds(ours.get("latency")),
         "usage": spent(line),
     }
-    error = _line_error(line, response, body)
+    error, status = _line_error(line, response, body)
+    facts["status"] = status if status in _STATUSES else None
     if error is not None:
         # a refused row may have been paid for all the same
         return Reply(error=error, body=body or None, **facts)
@@ -101,8 +106,8 @@ def decode(line: Mapping[str, Any]) -> Reply:
 
 def _line_error(
     line: Mapping[str, Any], response: Mapping[str, Any], body: Mapping[str, Any]
-) -> RowError | None:
-    """Find the error of a line in any of the places where servers put it."""
+) -> tuple[RowError | None, int | None]:
+    """Find the error of a line in any of the places where servers put it, and the status it came with."""
     status = response.get("status_code")
     status = status if type(status) is int else None
     raw = line.get("error") or body.get("error")
@@ -112,11 +117,11 @@ def _line_error(
         # Mistral and vLLM put `message` or `detail` into the body itself
         return _row_error({"message": f"HTTP status {status}", **body}, status)
     if not body:
-        return RowError("invalid_body", "the answer has no body", retryable=True)
-    return None
+        return RowError("invalid_body", "the answer has no body", retryable=True), status
+    return None, status
 
 
-def _row_error(raw: object, status: int | None) -> RowError:
+def _row_error(raw: object, status: int | None) -> tuple[RowError, int | None]:
     """Bring an error of any shape (object, string, object in an object) to a code and a message."""
     found = _mapping(raw)
     while found.get("error") and not _word(found.get("code")):
@@ -126,8 +131,8 @@ def _row_error(raw: object, status: int | None) -> RowError:
         raw if isinstance(raw, str) else _word(found.get("detail")) or _word(found.get("message"))
     )
     number = found.get("code")
-    if status is None and type(number) is int:
-        status = number
+    if type(number) is int and (status is None or (status in _OK and number in _REFUSALS)):
+        status = number  # a status of 200 beside it is the line's, not the row's
     code = _word(number) or _word(found.get("type")) or (str(status) if status else "error")
     retryable = code in RETRYABLE_CODES or (
         status is not None
@@ -137,7 +142,7 @@ def _row_error(raw: object, status: int | None) -> RowError:
         retryable = True  # the row is fine: it was the purse that was empty
     # servers quote keys: "Incorrect API key provided: sk-..."
     words = redact(message or "", _LONGEST_MESSAGE)
-    return RowError(redact(code, _LONGEST_CODE), words, retryable)
+    return RowError(redact(code, _LONGEST_CODE), words, retryable), status
 
 
 def _chat(body: Mapping[str, Any], facts: Mapping[str, Any]) -> Reply:

@@ -107,4 +107,4 @@ def _mapping(raw: object) -> Mapping[str, Any]:
     return raw if isinstance(raw, dict) else {}
 
 
-DIALECT = Dialect("xai", openai.line, decode, verbatim=True)
+DIALECT = Dialect("xai", openai.line, decode, verbatim=True, ids=("custom_id", "batch_request_id"))

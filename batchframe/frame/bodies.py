@@ -193,7 +193,7 @@ def _nested(spec: HoleSpec, values: pl.Series) -> _Filled:
                     f"invalid_request: {spec.where} is not JSON in this row: {error}",
                 )
             if spec.kind == "messages":
-                blank.append(not any(map(_asks, known)))
+                blank.append(not any(map(asks, known)))
                 if fault is None and any(not turn.get("role") for turn in known):
                     fault = f"invalid_request: a message of {spec.where} has no role in this row"
         elif spec.kind == "messages":
@@ -233,8 +233,12 @@ def _known(node: Any, nulls: _Nulls) -> Any:
     return node
 
 
-def _asks(turn: Json) -> bool:
-    """Whether a turn of a conversation holds anything to answer."""
+def asks(turn: Json) -> bool:
+    """Whether a turn of a conversation holds anything to answer.
+
+    >>> asks({"role": "user", "content": " "}), asks({"role": "user", "content": "Hi."})
+    (False, True)
+    """
     if turn.get("role") in _SILENT:
         return False
     content = turn.get("content")

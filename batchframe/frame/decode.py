@@ -7,7 +7,6 @@ once, as an answer or as an error. A success beats an error, the first success b
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,6 +25,8 @@ from batchframe.dialects.dialect import Dialect
 from batchframe.frame import fitting
 from batchframe.frame.cutting import Cut, Cutter, lines_of
 from batchframe.frame.fitting import Costs
+from batchframe.frame.opened import opened
+from batchframe.frame.reading import said
 from batchframe.frame.roll import Roll, Rows
 from batchframe.ledger.workspace import settle
 from batchframe.model import Reply, RowError, Usage
@@ -57,9 +58,6 @@ _PARQUET: Mapping[str, Any] = {
 }  # fmt: skip
 """Bodies and ids are all different: a dictionary of them would only be built and thrown away."""
 
-_BOM = b"\xef\xbb\xbf"
-_BLANK = b" \t\r\n\x0b\x0c" + _BOM
-_SURROGATES = re.compile("[\ud800-\udfff]")
 _PRICES = 100_000
 _CENT = Decimal("1e-18")
 _MOST_DOLLARS = Decimal("1e19")
@@ -77,6 +75,7 @@ _COLUMNS: Mapping[str, Any] = {
     "embedding": pl.List(pl.Float32),
     "error_code": pl.String,
     "error_message": pl.String,
+    "error_status": pl.Int64,
     "retryable": pl.Boolean,
     "model": pl.String,
     "finish_reason": pl.String,
@@ -182,7 +181,7 @@ class _Lines:
 def _read(path: Path, cutter: Cutter | None) -> Iterator[_Lines]:
     """Read a file a piece at a time; lines that are alike are cut, where they are OpenAI's own."""
     rest = b""
-    with path.open("rb") as file:
+    with opened(path) as file:
         while data := rest + file.read(READ_BYTES):
             size = data.rfind(b"\n") + 1
             if not size:  # a long line, or the last one without its newline
@@ -199,19 +198,19 @@ def _take(lines: _Lines, roll: Roll, how: Decoding, writer: _Writer) -> int:
     Returns:
         How many lines could not be read.
     """
-    said, damaged = _said(lines.left, how)
+    outcomes, damaged = _said(lines.left, how)
     if lines.cuts:
         ids = pl.concat([cut.frame["custom_id"] for cut in lines.cuts])
         numbers = np.concatenate([cut.numbers for cut in lines.cuts])
-        apart = not said or not ids.is_in([one.custom_id for one in said]).any()
+        apart = not outcomes or not ids.is_in([one.custom_id for one in outcomes]).any()
         rows = roll.admit_new(ids, numbers) if apart else None
         if rows is None:
-            said, damaged = _said(lines_of(lines.data[: lines.size]), how)
+            outcomes, damaged = _said(lines_of(lines.data[: lines.size]), how)
         else:
             writer.add_frames(
                 [cut.frame for cut in lines.cuts], rows, lines.size - sum(map(len, lines.left))
             )
-    _admit(said, roll, writer)
+    _admit(outcomes, roll, writer)
     return damaged
 
 
@@ -227,31 +226,29 @@ class _Outcome:
 
 def _said(lines: Iterable[bytes], how: Decoding) -> tuple[list[_Outcome], int]:
     """Read lines one by one; gives what they said, and how many said nothing that can be read."""
-    said: list[_Outcome] = []
+    outcomes: list[_Outcome] = []
     damaged = 0
     for raw in lines:
         found = fitting.fields(raw) if how.dialect.typical else None
         if found is not None:
-            said.append(_Outcome(found[0], len(raw), found))
+            outcomes.append(_Outcome(found[0], len(raw), found))
             continue
-        line = _line(raw)
-        if line is None:
-            damaged += bool(raw.strip(_BLANK))
-            continue
-        reply = how.dialect.decode(line)
-        said.append(_Outcome(reply.custom_id, len(raw), reply=reply))
-    return said, damaged
+        line = said(raw, how.dialect)
+        damaged += line.damaged
+        share = len(raw) // max(1, len(line.replies))
+        outcomes += [_Outcome(reply.custom_id, share, reply=reply) for reply in line.replies]
+    return outcomes, damaged
 
 
-def _admit(said: list[_Outcome], roll: Roll, writer: _Writer) -> None:
+def _admit(outcomes: list[_Outcome], roll: Roll, writer: _Writer) -> None:
     """Write down what counts of what lines said."""
-    found = [one.fields for one in said if one.fields is not None]
-    if found and len(found) == len(said):
-        rows = roll.admit_new(pl.Series([one.custom_id for one in said], dtype=pl.String))
+    found = [one.fields for one in outcomes if one.fields is not None]
+    if found and len(found) == len(outcomes):
+        rows = roll.admit_new(pl.Series([one.custom_id for one in outcomes], dtype=pl.String))
         if rows is not None:
-            writer.add_fitting(found, rows.tolist(), sum(one.size for one in said))
+            writer.add_fitting(found, rows.tolist(), sum(one.size for one in outcomes))
             return
-    for one in said:
+    for one in outcomes:
         good = one.reply is None or one.reply.error is None
         row = roll.admit(one.custom_id, good=good)
         if row is None:
@@ -360,16 +357,6 @@ class _Writer:
             self._file.close()
 
 
-def _line(raw: bytes) -> Mapping[str, Any] | None:
-    """Read one line; None when it is no JSON object with an id."""
-    try:
-        line = orjson.loads(raw.removeprefix(_BOM))
-    except orjson.JSONDecodeError:
-        line = _lenient(raw)
-    named = isinstance(line, dict) and isinstance(line.get("custom_id"), str)
-    return line if named else None
-
-
 def ids_in(path: Path, dialect: Dialect) -> Iterator[str]:
     """Give the ids of a result file's lines as they come; lines that cannot be read are passed over.
 
@@ -377,23 +364,9 @@ def ids_in(path: Path, dialect: Dialect) -> Iterator[str]:
         path: The file.
         dialect: Its words.
     """
-    with path.open("rb") as file:
+    with opened(path) as file:
         for raw in file:
-            line = _line(raw)
-            if line is not None:
-                yield dialect.decode(line).custom_id
-
-
-def _lenient(raw: bytes) -> Any:
-    """Read what only Python's JSON allows: such a line is paid for all the same.
-
-    NaN becomes null, half of a surrogate pair and a stray byte U+FFFD.
-    """
-    try:
-        found = json.loads(raw.decode("utf-8-sig", "replace"), parse_constant=lambda _: None)
-        return json.loads(_SURROGATES.sub("\ufffd", json.dumps(found, ensure_ascii=False)))
-    except (ValueError, RecursionError):
-        return None
+            yield from (reply.custom_id for reply in said(raw, dialect).replies)
 
 
 def _record(reply: Reply, row: int, how: Decoding, price: Price) -> _Record:
@@ -409,6 +382,7 @@ def _record(reply: Reply, row: int, how: Decoding, price: Price) -> _Record:
     return (
         row, reply.custom_id, how.part, error is None, reply.text, reply.embedding,
         error.code if error else None, error.message if error else None,
+        reply.status if error else None,
         error.retryable if error else None, reply.model, finish,
         usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning,
         price(reply), how.price_source if reply.cost is None else TOLD, reply.request_id,

@@ -19,6 +19,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from batchframe.dialects.dialect import Dialect
+from batchframe.frame import exact
 from batchframe.ledger.workspace import settle
 from batchframe.model import Endpoint
 
@@ -80,7 +81,9 @@ def encode_line(
         dialect: The words of the provider's files.
         endpoint: What the body is for.
     """
-    return orjson.dumps(dialect.line(custom_id, endpoint, {"model": model, **orjson.loads(body)}))
+    return exact.dumps(
+        dialect.line(custom_id, endpoint, {"model": model, **exact.loads(body.encode())})
+    )
 
 
 def line_bytes(model: str, dialect: Dialect, endpoint: Endpoint) -> pl.Expr:

@@ -129,13 +129,17 @@ def table(
     )
 
 
+_TWICE = ['"body"', *(rf"\u00{digits}" for digits in ("62", "6f", "6F", "64", "79"))]
+"""The word, and escapes of its letters, any of which may stand in the word instead."""
+
+
 def _last(bodies: pl.Series) -> pl.Series:
-    """Look again at bodies that hold the word `body`: the member may have stood twice in the line.
+    """Look again at bodies that hold the word `body`, escaped or not: the member may have stood twice.
 
     Args:
         bodies: Texts from the first `body` to the end of `response`; of two, the last one counts.
     """
-    odd = bodies.str.contains('"body"', literal=True)
+    odd = bodies.str.contains_any(_TWICE)
     if not odd.any():
         return bodies
     head = b'{"custom_id":"","response":{"status_code":200,"body":'

@@ -68,7 +68,8 @@ def merged(
     unsent = folder / UNSENT
     if unsent.exists():
         # a row that was sent once and is too large for today's limits keeps what it got
-        fresh = _refused(pl.read_parquet(unsent)).join(decoded, on="row", how="anti")
+        fresh = refused(pl.read_parquet(unsent)).join(decoded, on="row", how="anti")
+        fresh = fresh.select([name for name in SCHEMA if name in columns])
         decoded = pl.concat([decoded, fresh], how="diagonal")
     for path in sent:
         waiting = pl.read_parquet(path, columns=["row", "custom_id"])
@@ -80,10 +81,12 @@ def merged(
 def _read(path: Path, columns: Mapping[str, object], schema: ResponseSchema | None) -> pl.DataFrame:
     """Read a decoded part, judged by the response model if there is one."""
     asked = [name for name in SCHEMA if name in columns]
-    if schema is None:
-        return pl.read_parquet(path, columns=asked)
-    found = pl.read_parquet(path, columns=list(dict.fromkeys([*asked, *NEEDED])))
-    return judged(found, schema).select(list(columns))
+    wanted = asked if schema is None else list(dict.fromkeys([*asked, *NEEDED]))
+    there = pl.read_parquet_schema(path)  # a file of before a column was thought of lacks it
+    found = pl.read_parquet(path, columns=[name for name in wanted if name in there])
+    absent = [pl.lit(None, SCHEMA[name]).alias(name) for name in wanted if name not in there]
+    found = found.with_columns(absent).select(wanted)
+    return found if schema is None else judged(found, schema).select(list(columns))
 
 
 def _best(decoded: pl.DataFrame) -> pl.DataFrame:
@@ -112,10 +115,17 @@ def _sum(name: str, among: pl.Expr | None) -> pl.Expr:
     return pl.when(known).then(values.sum()).alias(name)
 
 
-def _refused(unsent: pl.DataFrame) -> pl.DataFrame:
-    """Rows that were not sent: their requests' `code: message` becomes their outcome."""
+def refused(unsent: pl.DataFrame) -> pl.DataFrame:
+    """Give rows that were not sent as outcomes: their requests' `code: message` is what came of them.
+
+    Args:
+        unsent: `row`, `custom_id` and `error`.
+
+    Returns:
+        The columns of `decode.SCHEMA`.
+    """
     cut = pl.col("error").str.splitn(": ", 2)
-    return unsent.select(
+    found = unsent.select(
         "row",
         "custom_id",
         ok=pl.lit(value=False),
@@ -123,6 +133,8 @@ def _refused(unsent: pl.DataFrame) -> pl.DataFrame:
         error_message=cut.struct.field("field_1"),
         retryable=pl.lit(value=False),
     )
+    absent = [pl.lit(None, dtype).alias(n) for n, dtype in SCHEMA.items() if n not in found.columns]
+    return found.with_columns(absent).select(SCHEMA.names())
 
 
 def _pending(rows: pl.DataFrame) -> pl.DataFrame:

@@ -88,8 +88,8 @@ def chunks(
     """
     if isinstance(recipe.model, pl.Expr):
         Builder(frame.collect_schema()).dtype(recipe.model, "model=")
-    seen = _Seen()
-    faults = _Faults()
+    seen = Seen()
+    faults = Faults()
     start = 0
     for values in _values(frame, recipe, kept=kept):
         chunk = _chunk(values, recipe, start)
@@ -357,7 +357,7 @@ def _hashed(key: str) -> str:
     return _HASHED + hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
 
 
-class _Seen:
+class Seen:
     """The ids so far, as 16 bytes each: a dictionary of them would outgrow the frame."""
 
     def __init__(self) -> None:
@@ -367,26 +367,33 @@ class _Seen:
         """Take in the ids of some rows."""
         self._hashes.append(pl.DataFrame({"a": ids.hash(seed=0), "b": ids.hash(seed=1)}))
 
+    def twice(self) -> tuple[int, int] | None:
+        """Give the rows of the first id that stands twice, the first two of them."""
+        seen = pl.concat(self._hashes)
+        found = seen.with_row_index("row").filter(seen.is_duplicated())
+        if not found.height:
+            return None
+        first, second = found.join(found.head(1), on=["a", "b"], how="semi")["row"].sort()[:2]
+        return first, second
+
     def refuse_duplicates(self, name: str) -> None:
         """Raise for the first id that stands twice.
 
         Raises:
             KeyColumnError: With the rows of the first two.
         """
-        seen = pl.concat(self._hashes)
-        twice = seen.with_row_index("row").filter(seen.is_duplicated())
-        if not twice.height:
+        found = self.twice()
+        if found is None:
             return
-        first, second = twice.join(twice.head(1), on=["a", "b"], how="semi")["row"].sort()[:2]
         raise KeyColumnError(
-            f"key='{name}' says the same thing in rows {first} and {second}. "
+            f"key='{name}' says the same thing in rows {found[0]} and {found[1]}. "
             f"Keep one row a key, for example df.unique('{name}', maintain_order=True), "
             "or leave key= out."
         )
 
 
 @dataclass
-class _Faults:
+class Faults:
     """The rows at fault so far: how many, and the first of them."""
 
     count: int = 0

@@ -24,10 +24,14 @@ from batchframe.model import Endpoint, Json
 Named = Callable[[str], tuple[str, str]]
 """A model as users write it -> its provider, and its name as the tables have it."""
 
-_TURNS = ("messages", "input")
+TURNS = ("messages", "input")
+"""Members that hold what is asked."""
 
 _REMEMBERED = 20_000
 """Skeletons whose verdicts are kept; a job with more is judged again now and then."""
+
+_LONGEST_KEPT = 20_000
+"""Characters of a skeleton whose verdict is kept: lists of tokens are all different, and long."""
 
 _TYPICAL: Mapping[str, Any] = {
     "text": "text",
@@ -64,6 +68,36 @@ def skeleton(text: pl.Expr) -> pl.Expr:
     return text
 
 
+@dataclass
+class Verdicts:
+    """What the types say of members of bodies for one endpoint, each skeleton asked once."""
+
+    endpoint: Endpoint
+    _seen: dict[tuple[str, str, str], str | None] = field(default_factory=dict)
+
+    def of(self, provider: str, member: str, text: str) -> str | None:
+        """Say what is wrong with a member; None when nothing is.
+
+        Args:
+            provider: The word before the slash.
+            member: Its name.
+            text: Its JSON, blanked or as it is.
+        """
+        if len(text) > _LONGEST_KEPT:
+            return self.body(provider, {member: orjson.loads(text)})
+        key = (provider, member, text)
+        if key not in self._seen:
+            if len(self._seen) >= _REMEMBERED:
+                self._seen.clear()
+            self._seen[key] = self.body(provider, {member: orjson.loads(text)})
+        return self._seen[key]
+
+    def body(self, provider: str, members: Json) -> str | None:
+        """Say what is wrong with some members of one body; None when nothing is."""
+        body = {**sdk.least(self.endpoint), **members}
+        return sdk.fault(self.endpoint, body, strict=provider in support.STRICT)
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A parameter that a model refuses in rows: its hole, the values that may pass, what to say."""
@@ -90,7 +124,10 @@ class Guard:
     alone: bool
     _models: dict[str, tuple[Held, ...]] = field(default_factory=dict)
     _shapes: dict[str, str | None] = field(default_factory=dict)
-    _seen: dict[tuple[str, int, str], str | None] = field(default_factory=dict)
+    _verdicts: Verdicts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._verdicts = Verdicts(self.shape.endpoint)
 
     def model(self, model: str) -> tuple[Held, ...]:
         """Look at what all rows of a model share; once.
@@ -184,22 +221,17 @@ class Guard:
         if found is None:
             return
         if provider not in self._shapes:
-            turned = {k: _filled(v, self.shape) for k, v in self.shape.body.items() if k in _TURNS}
+            turned = {k: _filled(v, self.shape) for k, v in self.shape.body.items() if k in TURNS}
             known = {k: v for k, v in self._constants().items() if k not in found.own_values}
-            self._shapes[provider] = self._fault(provider, {**turned, **known})
+            self._shapes[provider] = self._verdicts.body(provider, {**turned, **known})
         wrong = self._shapes[provider]
         if wrong is not None:
             name = wrong.partition(" ")[0].partition(".")[0].partition("[")[0]
             remedy = f" To send it all the same: extra_body={{'{name}': ...}}."
             raise UnsupportedError(
                 f"{provider} would refuse every row: {wrong}, by the types of the openai package."
-                f"{'' if name in _TURNS else remedy}"
+                f"{'' if name in TURNS else remedy}"
             )
-
-    def _fault(self, provider: str, members: Json) -> str | None:
-        endpoint = self.shape.endpoint
-        body = {**sdk.least(endpoint), **members}
-        return sdk.fault(endpoint, body, strict=provider in support.STRICT)
 
     def _misshapen(
         self,
@@ -223,7 +255,7 @@ class Guard:
             bad = {
                 text: f"invalid_request: {wrong}, in this row"
                 for text in here.unique()
-                if text is not None and (wrong := self._verdict(provider, index, member, text))
+                if text is not None and (wrong := self._verdicts.of(provider, member, text))
             }
             if bad:
                 told = blanked.replace_strict(bad, default=None, return_dtype=pl.String)
@@ -245,14 +277,6 @@ class Guard:
         if not dtype.is_nested() or (listed and dtype.inner == pl.String):
             return None if sdk.is_open(endpoint, member, listed=listed) else texts
         return texts.to_frame("t").select(skeleton(pl.col("t"))).to_series()
-
-    def _verdict(self, provider: str, index: int, member: str, text: str) -> str | None:
-        key = (provider, index, text)
-        if key not in self._seen:
-            if len(self._seen) >= _REMEMBERED:
-                self._seen.clear()
-            self._seen[key] = self._fault(provider, {member: orjson.loads(text)})
-        return self._seen[key]
 
 
 def _refused(one: Held, values: pl.Series, mine: pl.Series | None) -> pl.Series:

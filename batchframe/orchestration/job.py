@@ -245,7 +245,7 @@ class Job:
 
         Returns:
             `row`, `custom_id`, `part`, `ok`, `response`, `embedding`, `error_code`,
-            `error_message`, `retryable`, `model`, `finish_reason`, tokens, `cost_usd` as an exact
+            `error_message`, `error_status`, `retryable`, `model`, `finish_reason`, tokens, `cost_usd` as an exact
             Decimal, `price_source`, `request_id`, `attempts`, `latency` in seconds, `body` (the
             answer as an OpenAI object, JSON text), `extra` (what the provider said beyond it) and,
             with a response model, `parsed`. Rows without an outcome yet

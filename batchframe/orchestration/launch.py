@@ -143,7 +143,7 @@ def _mended(workspace: Workspace, request: Request, staged: Staged, row: dict[st
             thoroughly=row["state"] == JobState.FAILED,
         )
     if replaced:
-        _tell(f"damaged files of {identity} were written again: {', '.join(replaced)}")
+        tell(f"damaged files of {identity} were written again: {', '.join(replaced)}")
     return True
 
 
@@ -156,7 +156,8 @@ def _retype(workspace: Workspace, request: Request, row: Mapping[str, Any]) -> N
         workspace.store.update_job(row["id"], settings=settings)
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
+    """Say something that nobody has to act on."""
     # a notebook paints stderr red, and nothing is wrong here
     out = sys.stdout if in_notebook() else sys.stderr
     out.write(f"batchframe: {text}\n")
@@ -210,7 +211,7 @@ def _attach(workspace: Workspace, request: Request, row: dict[str, object], fram
         f"attached to {identity}, which this very call has made before ({told}); "
         "again=True runs and pays anew"
     )
-    _tell(note)
+    tell(note)
     prefix = str(request.settings["prefix"])
     job = Job(workspace, identity, frame=frame, prefix=prefix, note=note)
     job.recount()

@@ -25,7 +25,7 @@ import orjson
 import polars as pl
 import polars.selectors as cs
 
-from batchframe.dialects import openai
+from batchframe.dialects import openai, support
 from batchframe.errors import FileError, InputError, SetupError
 from batchframe.frame.encode import line_bytes
 from batchframe.frame.join import storable
@@ -46,6 +46,7 @@ from batchframe.providers.registry import (
     answer_tokens,
     carries_metadata,
     check,
+    listed,
     model_ref,
     provider,
     request_model,
@@ -243,6 +244,18 @@ def line_sizes(mode: Mode, endpoint: Endpoint) -> Callable[[str], pl.Expr]:
         return line_bytes(request_model(ref), openai.DIALECT, endpoint)
 
     return measure
+
+
+def tabled(model: str) -> tuple[str, str]:
+    """Give a model as the tables of parameters have it: its provider, and its name there.
+
+    Args:
+        model: `provider/model`.
+    """
+    word, _, name = model.partition("/")
+    # a deployment's own name says nothing; a provider nobody knows is refused elsewhere
+    known = word in support.SURFACES
+    return word, listed(ModelRef(word, name))[0].name if known else name
 
 
 def warned(request: Request, models: Iterable[str]) -> list[str]:

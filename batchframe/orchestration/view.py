@@ -19,6 +19,12 @@ from batchframe.pricing.cost import EXACT
 
 _ASKED = frozenset({PartState.RUNNING, PartState.ENDED, PartState.FETCHED, PartState.DECODED})
 
+_REMARK = "the result files held "
+"""How the driver begins what it says of a part whose files were odd."""
+
+_TOLD = 3
+"""Parts whose oddities are told one by one."""
+
 WINDOW = 30.0
 """Seconds over which the rate is taken."""
 
@@ -71,9 +77,23 @@ def view(
         parts_total=len(parts),
         parts_done=sum(part["state"] == PartState.DECODED for part in parts),
         phase="" if state.ended else _phase(parts),
-        message=job["message"],
+        message=job["message"] or _remark(parts),
         note=note,
     )
+
+
+def _remark(parts: Sequence[Mapping[str, Any]]) -> str | None:
+    """Say what was odd about the result files; what was said while a part ran is no news any more."""
+    odd = [
+        part
+        for part in parts
+        if part["state"] == PartState.DECODED and (part["message"] or "").startswith(_REMARK)
+    ]
+    if len(parts) == 1:
+        return odd[0]["message"] if odd else None
+    told = [f"part {part['number']}: {part['message']}" for part in odd[:_TOLD]]
+    more = [f"{len(odd) - _TOLD} more parts"] if len(odd) > _TOLD else []
+    return "; ".join([*told, *more]) or None
 
 
 def _count(job: Mapping[str, Any], parts: Iterable[Mapping[str, Any]], column: str) -> int:

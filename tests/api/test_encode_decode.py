@@ -171,7 +171,7 @@ GOOD = '{"custom_id": "a", "url": "/v1/chat/completions", "body": {"messages": [
         ("", "{path} holds no request."),
         ("{", "Line 1 of {path} is no JSON: unexpected end of data: line 1 column 2 (char 1)."),
         (f"{GOOD}\n[1]", 'Line 2 of {path} is no request: it needs "custom_id" (text) and "body" (an object), as in {{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {{...}}}}.'),
-        (f"{GOOD}\n{GOOD}", "{path} has the custom_id 'a' more than once."),
+        (f"{GOOD}\n{GOOD}", "{path} has the custom_id 'a' more than once: in lines 1 and 2."),
         (GOOD + "\n" + GOOD.replace("chat/completions", "embeddings").replace('"a"', '"b"'), "{path} mixes endpoints: /v1/chat/completions at its beginning and /v1/embeddings in line 2. A batch has one; split the file."),
         (GOOD.replace("chat/completions", "videos"), "{path} asks '/v1/videos', which batchframe does not know. It knows /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/moderations."),
     ],

@@ -86,7 +86,7 @@ def test_an_answer_becomes_a_reply():
     }
     assert decode(given) == Reply(
         "0", body=body, text="Comté.", model="mistral-small-latest", finish_reason="stop",
-        usage=Usage(input=10, output=4), request_id="b-1",
+        usage=Usage(input=10, output=4), request_id="b-1", status=200,
     )  # fmt: skip
 
 

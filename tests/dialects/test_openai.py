@@ -66,6 +66,7 @@ def test_an_answer_becomes_a_reply():
         request_id="q1",
         attempts=2,
         latency=1.5,
+        status=200,
     )
     assert given == before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from decimal import Decimal
@@ -109,6 +110,7 @@ def test_an_answer_is_written_with_everything_known_of_it(tmp_path):
         "embedding": None,
         "error_code": None,
         "error_message": None,
+        "error_status": None,
         "retryable": None,
         "model": "m-1",
         "finish_reason": "stop",
@@ -243,8 +245,21 @@ def test_odd_lines_are_counted(tmp_path):
         (b'"fine", "big": 123456789012345678901234567890', "fine"),
         (b'"fine", "huge": 1e999', "fine"),
         (b'"fine", "deep": ' + b"[" * 300 + b"]" * 300, "fine"),
+        (b'"a raw \x1b, \x00 and \t"', "a raw \x1b, \x00 and \t"),
+        (b'"fine", "long": ' + b"9" * 5000, "fine"),
+        (b'"fine", "nan": NaN, "big": 1180591620717411303424, "huge": 1e999', "fine"),
     ],
-    ids=["surrogate", "byte", "nan", "integer", "float", "depth"],
+    ids=[
+        "surrogate",
+        "byte",
+        "nan",
+        "integer",
+        "float",
+        "depth",
+        "control",
+        "digits",
+        "all of them",
+    ],
 )
 def test_an_answer_in_odd_json_is_not_lost(tmp_path, raw, text):
     """It is paid for; a writer stricter than the provider's must not throw it away."""
@@ -253,6 +268,111 @@ def test_an_answer_in_odd_json_is_not_lost(tmp_path, raw, text):
     assert found.select("ok", "response").rows() == [(True, text)]
     assert odd == Reading()
     assert "choices" in json.loads(found["body"][0])
+    for written in found.select("body", "extra").row(0):
+        json.loads(written or "0", parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (lines(answer("r10")).replace(b'"fine"', b'"fine","x":' + b"[" * 1100 + b"]" * 1100), "it is nested too deeply"),
+        (lines(answer("r10")).replace(b'"fine"', b'"fine","x":' + b"[" * 200_000), "it is nested too deeply"),
+        (lines(answer("r10")).replace(b'"fine"', b"fine"), "Expecting value: line 1 column "),
+        (b'{"x":{"custom_id":"r11"},"y":"\\"custom_id\\":\\"r11\\"","custom_id":"r1\\u0030",}\n', "Expecting property name"),
+    ],
+    ids=["depth", "depth of a torn line", "no JSON", "other ids inside"],
+)  # fmt: skip
+def test_a_line_that_nobody_can_read_is_still_its_rows(tmp_path, line, why):
+    """It is paid for: an error that says what is wrong, with the line in the body; it may be sent again."""
+    found, odd = decoded(tmp_path, line + lines(answer("r11")), count=2)
+    assert found["ok"].to_list() == [False, True]
+    row = found.row(0, named=True)
+    assert (row["error_code"], row["retryable"], row["cost_usd"]) == ("invalid_body", True, None)
+    assert row["error_message"].startswith(f"the line that came for this row cannot be read: {why}")
+    assert json.loads(row["body"]) == {"unreadable": line.decode().strip()}
+    assert odd == Reading(damaged=1)
+
+
+def test_a_last_line_that_was_cut_off_is_missing(tmp_path):
+    """The file was not fetched whole: nothing is known of the row."""
+    found, odd = decoded(tmp_path, lines(answer("r10"), answer("r11"))[:-20], count=2)
+    assert found["error_code"].to_list() == [None, "missing"]
+    assert odd == Reading(damaged=1)
+
+
+def wrapped(kind, raw):
+    """Give lines as files come that are no lines."""
+    found = [json.loads(line) for line in raw.splitlines()]
+    return {
+        "gzip": lambda: gzip.compress(raw),
+        "two gzips": lambda: gzip.compress(raw[:300]) + gzip.compress(raw[300:]),
+        "array": lambda: json.dumps(found).encode(),
+        "array of lines": lambda: b"[" + b",\n".join(raw.splitlines()) + b"]\n",
+        "array in lines": lambda: b"[\n" + b"\n,".join(raw.splitlines()) + b"\n]\n",
+        "pretty array": lambda: json.dumps(found, indent=2).encode(),
+        "pretty gzip": lambda: gzip.compress(
+            b"\xef\xbb\xbf" + json.dumps(found, indent=1).encode()
+        ),
+        "glued": lambda: raw.replace(b"\n", b""),
+    }[kind]()
+
+
+KINDS = (
+    "gzip", "two gzips", "array", "array of lines", "array in lines", "pretty array", "pretty gzip",
+    "glued",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("piece", [1 << 16, 7])
+def test_results_may_come_wrapped(tmp_path, monkeypatch, kind, piece):
+    """Packed, or as one JSON array: all rows of it are there, whatever their texts hold."""
+    monkeypatch.setattr("batchframe.frame.opened._PIECE", piece)
+    texts = ["plain", '}] "quoted" \\', "[{", "line\nbreak \u2028 \\\\"]
+    raw = lines(*(answer(f"r{10 + i}", text) for i, text in enumerate(texts)))
+    found, odd = decoded(tmp_path, wrapped(kind, raw), count=4)
+    assert found["response"].to_list() == texts
+    assert odd == Reading()
+
+
+def test_what_a_torn_archive_holds_is_read(tmp_path):
+    """Up to where it was cut; the rest counts as one line that cannot be read."""
+    raw = lines(*(answer(f"r{10 + i}", f"{random.Random(i).random()}" * 90) for i in range(40)))
+    packed = gzip.compress(raw)
+    for torn in (packed[: len(packed) // 2], packed[:-4], packed[:900] + b"\xff" * 99):
+        found, odd = decoded(tmp_path, torn, count=40)
+        assert found["row"].to_list() == list(range(10, 50))
+        assert odd.damaged >= 1
+    whole = decoded(tmp_path, packed[:-4], count=40)[0]
+    assert whole["ok"].all()
+
+
+@pytest.mark.parametrize("after", [b"", b"\n", b"x\n"])
+def test_what_follows_an_array_is_read_as_lines(tmp_path, after):
+    """Somebody put two files together."""
+    first = json.dumps([answer("r10")], indent=2).encode()
+    found, _ = decoded(tmp_path, first + b"\n" + after + lines(answer("r11")), count=2)
+    assert found["ok"].to_list() == [True, True]
+
+
+def test_an_error_keeps_the_status_it_came_with(tmp_path):
+    """Also where only the error itself says it; an answer has none."""
+    refused = {"status_code": 503, "request_id": "", "body": {"error": {"message": "m"}}}
+    given = [
+        {"custom_id": "r10", "response": refused},
+        {**answer("r11"), "error": {"code": 429, "message": "slow"}},
+        {"custom_id": "r12", "response": {"status_code": 0, "body": None}},
+        failure("r13"),
+        answer("r14"),
+    ]
+    found, _ = decoded(tmp_path, lines(*given), count=5)
+    assert found.select("error_code", "error_status", "retryable").rows() == [
+        ("503", 503, True),
+        ("429", 429, True),
+        ("error", 0, True),
+        ("server_error", None, True),
+        (None, None, None),
+    ]
 
 
 def test_chunks_make_no_difference(tmp_path, monkeypatch):

@@ -82,6 +82,21 @@ def test_of_a_member_that_stands_twice_the_last_one_counts(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "name", ["body", r"bod\u0079", r"\u0062ody", r"b\u006Fd\u0079", r"bo\u0064y"]
+)
+@pytest.mark.parametrize("order", ["first", "last"])
+def test_a_member_may_stand_twice_however_it_is_written(tmp_path, name, order):
+    """An escape in a name is the same name: the body is the last one, and is JSON."""
+    raw = orjson.dumps(chat("r0", "second"))
+    first = orjson.dumps(chat("r0", "first")["response"]["body"])
+    other, plain = b'"' + name.encode() + b'":', b'"body":'
+    names = (other, plain) if order == "first" else (plain, other)
+    raw = raw.replace(b'"body":', names[0] + first + b"," + names[1]) + b"\n"
+    found = same(tmp_path, raw, 1)
+    assert json.loads(found["body"][0])["choices"][0]["message"]["content"] == "second"
+
+
+@pytest.mark.parametrize(
     ("path", "value"),
     [
         (("response", "request_id"), None),

@@ -5,7 +5,10 @@ usage: memory_child.py FOLDER STAGE ROWS WIDTH; prints {"grown": bytes, "data": 
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 import resource
 import sys
 from collections.abc import Iterator
@@ -17,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import batchframe as bf
+from batchframe import cli
 from batchframe.dialects import openai
 from batchframe.frame import decode, encode, outputs
 from batchframe.frame.parts import PartWriter, part_file
@@ -131,7 +135,40 @@ def job(folder: Path, rows: int, width: int) -> None:
     assert not done.view.failed
 
 
-STAGES = {"encode": encoded, "decode": decoded, "doubled": doubled, "job": job}
+def lines_encoded(folder: Path, rows: int, width: int) -> None:
+    """`batchframe encode` of a file of requests."""
+    source = folder / "requests.jsonl"
+    with source.open("w") as file:
+        for i in range(rows):
+            body = {"messages": [{"role": "user", "content": f"{i} {'x' * width}"}]}
+            file.write(json.dumps({"custom_id": f"q-{i}", "body": body}) + "\n")
+    command("encode", source, "--model", "openai/m", "--out", folder / "out", home=folder)
+
+
+def lines_decoded(folder: Path, rows: int, width: int) -> None:
+    """`batchframe decode` of results in the opposite order of the map's rows, which must be sorted."""
+    ids = {"row": [rows - i for i in range(rows)], "custom_id": [f"r{i}" for i in range(rows)]}
+    pl.DataFrame(ids).write_parquet(folder / "ids.parquet")
+    del ids
+    write_results(folder, rows, width, doubled=False)
+    out = folder / "out.jsonl"
+    words = ("--model", "openai/m", "--ids", folder / "ids.parquet", "--out", out)
+    command("decode", folder / "results.jsonl", *words, home=folder)
+    with out.open("rb") as file:
+        assert json.loads(file.readline())["custom_id"] == f"r{rows - 1}"
+
+
+def command(*words: object, home: Path) -> None:
+    """Run a command of the command line in this process."""
+    os.environ.update(OPENAI_API_KEY="no-key-at-all", BATCHFRAME_HOME=str(home / "home"))
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        assert cli.main([str(word) for word in words]) == 0
+
+
+STAGES = {
+    "encode": encoded, "decode": decoded, "doubled": doubled, "job": job,
+    "encode lines": lines_encoded, "decode lines": lines_decoded,
+}  # fmt: skip
 
 
 def main() -> None:

@@ -36,6 +36,13 @@ def test_a_stage_holds_a_piece_of_its_rows(tmp_path, stage, rows, width):
     assert grown(tmp_path, stage, rows, width) < 0.8
 
 
+@pytest.mark.parametrize(("rows", "width"), [(60_000, 2_000), (3_000, 40_000)])
+@pytest.mark.parametrize("stage", ["encode lines", "decode lines"])
+def test_a_command_holds_a_piece_of_its_file(tmp_path, stage, rows, width):
+    """Requests of others into a provider's files, and its results back, sorted on the way."""
+    assert grown(tmp_path, stage, rows, width) < 0.8
+
+
 def test_a_lazy_frame_streams_through_a_whole_job(tmp_path):
     """240 MB from a Parquet file to counted outcomes; the small job has filled the buffers before."""
     assert grown(tmp_path, "job", 120_000, 2_000) < 0.6
