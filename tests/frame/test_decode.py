@@ -279,8 +279,9 @@ def test_an_answer_in_odd_json_is_not_lost(tmp_path, raw, text):
         (lines(answer("r10")).replace(b'"fine"', b'"fine","x":' + b"[" * 200_000), "it is nested too deeply"),
         (lines(answer("r10")).replace(b'"fine"', b"fine"), "Expecting value: line 1 column "),
         (b'{"x":{"custom_id":"r11"},"y":"\\"custom_id\\":\\"r11\\"","custom_id":"r1\\u0030",}\n', "Expecting property name"),
+        (b'{"y":"}{{[","custom_id":"r10",}\n', "Expecting property name"),
     ],
-    ids=["depth", "depth of a torn line", "no JSON", "other ids inside"],
+    ids=["depth", "depth of a torn line", "no JSON", "other ids inside", "brackets in a text"],
 )  # fmt: skip
 def test_a_line_that_nobody_can_read_is_still_its_rows(tmp_path, line, why):
     """It is paid for: an error that says what is wrong, with the line in the body; it may be sent again."""
@@ -328,7 +329,8 @@ KINDS = (
 def test_results_may_come_wrapped(tmp_path, monkeypatch, kind, piece):
     """Packed, or as one JSON array: all rows of it are there, whatever their texts hold."""
     monkeypatch.setattr("batchframe.frame.opened._PIECE", piece)
-    texts = ["plain", '}] "quoted" \\', "[{", "line\nbreak \u2028 \\\\"]
+    monkeypatch.setattr("batchframe.frame.opened._HEAD", 16)
+    texts = ["plain", '}] "quoted" \\', '"[{' * 20, "line\nbreak \u2028 \\\\"]
     raw = lines(*(answer(f"r{10 + i}", text) for i, text in enumerate(texts)))
     found, odd = decoded(tmp_path, wrapped(kind, raw), count=4)
     assert found["response"].to_list() == texts
@@ -348,8 +350,10 @@ def test_what_a_torn_archive_holds_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("after", [b"", b"\n", b"x\n"])
-def test_what_follows_an_array_is_read_as_lines(tmp_path, after):
+def test_what_follows_an_array_is_read_as_lines(tmp_path, monkeypatch, after):
     """Somebody put two files together."""
+    monkeypatch.setattr("batchframe.frame.opened._PIECE", 50)
+    monkeypatch.setattr("batchframe.frame.opened._HEAD", 16)
     first = json.dumps([answer("r10")], indent=2).encode()
     found, _ = decoded(tmp_path, first + b"\n" + after + lines(answer("r11")), count=2)
     assert found["ok"].to_list() == [True, True]

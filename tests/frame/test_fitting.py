@@ -82,7 +82,7 @@ def test_of_a_member_that_stands_twice_the_last_one_counts(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["body", r"bod\u0079", r"\u0062ody", r"b\u006Fd\u0079", r"bo\u0064y"]
+    "name", ["body", r"bod\u0079", r"\u0062ody", r"b\u006Fdy", r"b\u006fdy", r"bo\u0064y"]
 )
 @pytest.mark.parametrize("order", ["first", "last"])
 def test_a_member_may_stand_twice_however_it_is_written(tmp_path, name, order):
