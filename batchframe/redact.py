@@ -24,6 +24,10 @@ DEEPEST = 100
 LEAST_SECRET = 8
 """Characters: what is shorter is no key, and would be found in ordinary words."""
 
+_WORDS = re.compile(r"(?=.{,19}$)[A-Za-z][a-z]*(?:[ _-][a-z]+)*")
+"""A short word or two, as in `not-needed`, stands in for a key where none is wanted; taken out of texts it
+would take codes such as `batch_cancelled` with it."""
+
 MOST_SECRETS = 64
 """How many credentials are known at once; tokens age, and those not used for longest are forgotten."""
 
@@ -98,15 +102,17 @@ def remember(*secrets: str) -> None:
     """Learn credentials that are in use, so that they are taken out of every text.
 
     Args:
-        secrets: Keys, tokens, passwords; one of less than `LEAST_SECRET` characters is passed over.
+        secrets: Keys, tokens, passwords; passed over are those of less than `LEAST_SECRET` characters,
+            and short ones that are words.
 
     >>> remember("Zq7HexKeyOfNoKnownPattern")
     >>> redact("no such key: Zq7HexKeyOfNoKnownPattern")
     'no such key: ***'
     """
     for secret in secrets:
-        if len(secret.strip()) >= LEAST_SECRET:
-            _KNOWN.add(secret.strip())
+        secret = secret.strip()  # noqa: PLW2901 - the same, as it is sent
+        if len(secret) >= LEAST_SECRET and not _WORDS.fullmatch(secret):
+            _KNOWN.add(secret)
 
 
 def remember_headers(headers: Mapping[str, str]) -> None:

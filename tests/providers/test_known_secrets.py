@@ -59,6 +59,16 @@ def test_what_is_short_is_no_secret_and_harmless_headers_are_none():
     assert redact.redact("EMPTY application/json org-123456") == "EMPTY application/json org-123456"
 
 
+@pytest.mark.parametrize("word", ["cancelled", "not-needed", "Unauthorized", "no key at all"])
+def test_a_word_that_stands_in_for_a_key_is_no_secret(word):
+    """Else codes such as `batch_cancelled` would lose their meaning, and a cancelled job its state."""
+    bf.OpenAICompatible("gw", "http://gw/v1", api_key=word)
+    assert redact.redact(f"batch_{word}") == f"batch_{word}"
+    for secret in ("correct-horse-battery-staple", "cancelled1", "canceLLed"):
+        remember(secret)
+        assert redact.redact(f"<{secret}>") == f"<{MASK}>"
+
+
 def test_of_a_basic_header_the_password_is_a_secret_too():
     """A server may unpack it before it quotes it."""
     remember_headers({"Authorization": "Basic bWU6UGFzc3dvcmRPZk1pbmU="})
@@ -161,7 +171,7 @@ def test_headers_in_the_librarys_debug_lines_are_taken_out():
 
 def test_a_token_that_cannot_be_got_is_the_error_that_is_told():
     """It was asked for again while the answer was read, and what that raised hid the answer."""
-    given = iter([{"authorization": "Bearer first-token"}])
+    given = iter([{"authorization": "Bearer first-token-0123"}])
 
     def headers():
         try:
@@ -170,7 +180,10 @@ def test_a_token_that_cannot_be_got_is_the_error_that_is_told():
             msg = "asked once too often"
             raise RuntimeError(msg) from None
 
-    with server((404, {}, b'{"error":{"message":"no such batch for first-token"}}')) as (url, _):
+    with server((404, {}, b'{"error":{"message":"no such batch for first-token-0123"}}')) as (
+        url,
+        _,
+    ):
         rest = Rest("acme", url, headers)
         with pytest.raises(errors.ProviderError, match=r"no such batch for \*\*\* \(HTTP 404\)"):
             rest.call("GET", "/x", "look")
@@ -181,7 +194,7 @@ def test_a_token_that_cannot_be_got_is_the_error_that_is_told():
 def test_a_fault_of_ours_is_told_as_itself_with_its_cause(monkeypatch):
     """And not as a broken key."""
     with server((200, {}, b'{"id":"x"}')) as (url, _):
-        rest = Rest("acme", url, lambda: {"authorization": "Bearer first-token"})
+        rest = Rest("acme", url, lambda: {"authorization": "Bearer first-token-0123"})
 
         def broken(*_):
             msg = "a bug while reading"
