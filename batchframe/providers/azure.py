@@ -36,6 +36,7 @@ from batchframe.model import (
     Json,
     Limits,
     ModelRef,
+    Patience,
     Phase,
     Progress,
     Ticket,
@@ -205,6 +206,7 @@ def Azure(  # noqa: N802 - users read it as the name of a thing
     deadline_hours: float | None = None,
     poll_seconds: float | None = None,
     timeout: float | None = None,
+    patience: Patience | None = None,
 ) -> AzureBatches:
     """Make the provider `azure`.
 
@@ -227,6 +229,7 @@ def Azure(  # noqa: N802 - users read it as the name of a thing
             kept. By default there is no deadline, and Azure has none either.
         poll_seconds: How often a batch is asked for; Azure asks for 60 s or more.
         timeout: Seconds that one answer may take.
+        patience: For how long its word is asked for again before it counts: bf.Patience(results=600).
 
     Raises:
         InputError: A setting is not what it must be.

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from batchframe.dialects import openai
 from batchframe.dialects.shown import shown
 from batchframe.errors import InputError
-from batchframe.model import Connection, Endpoint, Limits
+from batchframe.model import Connection, Endpoint, Limits, Patience
 from batchframe.providers.account import Account, connection
 from batchframe.providers.rest import Rest
 from batchframe.providers.shaped import Shaped, Surface
@@ -77,6 +77,7 @@ def OpenAICompatible(  # noqa: N802 - users read it as the name of a thing
     queue_tokens: int | None = None,
     poll_seconds: float | None = None,
     timeout: float | None = None,
+    patience: Patience | None = None,
 ) -> Server | Shaped:
     """Make a provider of any server with an OpenAI surface; `bf.register(...)` makes it known.
 
@@ -93,6 +94,7 @@ def OpenAICompatible(  # noqa: N802 - users read it as the name of a thing
         queue_tokens: The most prompt tokens that may wait there at once.
         poll_seconds: How often a batch is asked for.
         timeout: Seconds that one answer may take.
+        patience: For how long its word is asked for again before it counts: bf.Patience(results=600).
 
     Raises:
         InputError: The name or a setting is not what it must be.
@@ -104,7 +106,7 @@ def OpenAICompatible(  # noqa: N802 - users read it as the name of a thing
         )
     secret = None if api_key is None else SecretStr(api_key)
     given = {"base_url": base_url, "poll_seconds": poll_seconds, "timeout": timeout}
-    account = _Unnamed.made(name, {**given, "api_key": secret})
+    account = _Unnamed.made(name, {**given, "api_key": secret, "patience": patience})
     sent = {**(headers or {})}
     if account.api_key is not None:
         sent["authorization"] = f"Bearer {account.api_key.get_secret_value()}"

@@ -195,7 +195,7 @@ def test_a_call_that_may_have_happened_after_a_rate_limit_is_no_rate_limit(then)
         (401, b"", errors.AuthenticationError, "acme could not look: HTTP status 401 (HTTP 401). Set ACME_API_KEY."),
         (403, b"<!doctype html><p>KEY", errors.ProviderUnavailableError, "acme could not look: it answered with a web page (HTTP 403). What is paid is kept. A firewall or proxy on the way may be the cause, or else the key. Set ACME_API_KEY."),
         (520, b"<!doctype html><p>KEY", errors.ProviderUnavailableError, "acme could not look: it answered with a web page (HTTP 520). What is paid is kept."),
-        (307, b"", RefusedError, "acme could not look: HTTP status 307 (HTTP 307)."),
+        (300, b"", RefusedError, "acme could not look: HTTP status 300 (HTTP 300)."),
     ],
 )  # fmt: skip
 def test_errors_come_from_our_tree_without_the_key(status, body, kind, message):
