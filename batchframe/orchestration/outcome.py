@@ -72,6 +72,6 @@ def absent(job: Row, part: Row) -> RowError:
         cause = part["message"] or "the provider gave no reason"
         return RowError("batch_failed", cause, retryable=True)
     if ticket.get("told"):
-        said = f"{name} counts {ticket['told']}, and this row's is not in its files"
+        said = f"{ticket['told'].rstrip('.')}: this row's is not among them"
         return RowError("missing", said, retryable=True)
     return RowError("missing", "the provider returned no line for this row", retryable=True)

@@ -43,7 +43,7 @@ from batchframe.model import (
 )
 from batchframe.providers.account import Account, key_help, key_of
 from batchframe.providers.rest import RefusedError, Rest
-from batchframe.providers.shaped import Shaped, Surface
+from batchframe.providers.shaped import ALL_CODES, Shaped, Surface
 from batchframe.redact import redact
 
 LOG = logging.getLogger(__name__)
@@ -87,6 +87,9 @@ ADVICE: Mapping[str, str] = {
 
 ABOUT_ALL = ("sku", "globalbatch", "global batch", "deployment type")
 """Words of an `invalid_request` that is about the deployment, although it names a line."""
+
+ABOUT_DEPLOYMENT = frozenset({"model_not_found", "model_mismatch", "deploymentnotfound"})
+"""Codes likewise: all lines of a part name the same deployment."""
 
 _HOUR = 3600.0
 
@@ -289,6 +292,7 @@ def _surface(account: Settings, *, legacy: bool) -> Surface:
         waits=True,
         params={"api-version": account.api_version} if account.api_version else {},
         about_all=ABOUT_ALL,
+        all_codes=ALL_CODES | ABOUT_DEPLOYMENT,
     )
 
 

@@ -100,6 +100,7 @@ class Surface:
         pages: The list of batches has pages.
         body: More members of the body that creates a batch.
         about_all: Words, in lower case, of faults that are about all lines although they name one.
+        all_codes: Codes of such faults, likewise.
     """
 
     endpoints: Mapping[Endpoint, str]
@@ -116,6 +117,7 @@ class Surface:
     pages: bool = True
     body: Mapping[str, Any] = field(default_factory=dict)
     about_all: tuple[str, ...] = ()
+    all_codes: frozenset[str] = ALL_CODES
 
 
 @dataclass
@@ -308,7 +310,7 @@ class Shaped:
             failed=_whole(counts.get("failed")),
             usage=_usage(batch.get("usage")),
             message=self._message(batch) if phase in (Phase.FAILED, Phase.REFUSED) else None,
-            rejected=_rejected(batch, self.surface.about_all) if phase is Phase.FAILED else (),
+            rejected=_rejected(batch, self.surface) if phase is Phase.FAILED else (),
             owed=_owed(status, done),
             unknown=None if status in PHASES else status[:_MOST_STATUS],
         )
@@ -419,16 +421,14 @@ def _faults(batch: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return []
 
 
-def _rejected(
-    batch: Mapping[str, Any], about_all: tuple[str, ...]
-) -> tuple[tuple[int, RowError], ...]:
+def _rejected(batch: Mapping[str, Any], surface: Surface) -> tuple[tuple[int, RowError], ...]:
     """Find the lines that made a whole batch fail; a service names the first one only."""
     found = []
     for fault in _faults(batch):
         line, code = _whole(fault.get("line")), str(fault.get("code") or "")
         said = str(fault.get("message") or "")
-        all_ = code.lower() in ALL_CODES or any(word in said.lower() for word in about_all)
-        if line and not all_:
+        words = any(word in said.lower() for word in surface.about_all)
+        if line and not words and code.lower() not in surface.all_codes:
             found.append((line, RowError(code or "invalid_request", said[:_MOST_WORDS])))
     return tuple(found)
 
