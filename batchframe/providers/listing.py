@@ -38,13 +38,15 @@ class Twin:
         id: Its id.
         made: When, in Unix seconds.
         phase: How far it is.
-        answers: Whether it has, or may have, results.
+        answers: Whether it has results by counts that are to be trusted.
+        files: Whether it has result files at all; those of a cancelled batch may be empty.
     """
 
     id: str
     made: float
     phase: Phase
     answers: bool
+    files: bool = False
 
 
 def chosen(twins: Sequence[Twin]) -> tuple[Twin, list[Twin]]:
@@ -63,4 +65,4 @@ def chosen(twins: Sequence[Twin]) -> tuple[Twin, list[Twin]]:
 def _rank(twin: Twin) -> int:
     if twin.phase not in ENDED:
         return 1
-    return 0 if twin.answers else 2
+    return 0 if twin.answers else 2 if twin.files else 3

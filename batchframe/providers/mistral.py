@@ -240,8 +240,8 @@ class MistralProvider:
         return Ticket(self.name, {**data, "file": file, "batch": first.id})
 
     def _twin(self, job: Mapping[str, Any]) -> Twin:
-        answers = bool(_owed(_status(job), _done(job)) or any(map(job.get, _RESULT_FILES)))
-        return Twin(job["id"], _number(job.get("created_at")), self._phase(job), answers)
+        answers, files = bool(_owed(_status(job), _done(job))), any(map(job.get, _RESULT_FILES))
+        return Twin(job["id"], _number(job.get("created_at")), self._phase(job), answers, files)
 
     def _jobs(self, since: float, asked: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
         """List jobs, the newest first, as far back as `since`."""

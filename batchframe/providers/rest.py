@@ -335,7 +335,9 @@ class Rest:
     ) -> Iterator[httpx2.Response]:
         """Give the answer to a GET, wherever it is sent on to; only our own host sees the credentials."""
         for _ in range(MOST_HOPS + 1):
-            with client.stream("GET", url, params=dict(params), headers=dict(headers)) as answer:
+            with client.stream(
+                "GET", url, params=dict(params) or None, headers=dict(headers)
+            ) as answer:
                 place = answer.headers.get("location")
                 if answer.status_code not in _ONWARD or not place:
                     yield answer

@@ -263,8 +263,8 @@ class Shaped:
 
     def _twin(self, batch: Mapping[str, Any]) -> Twin:
         done, _ = _done(batch)
-        answers = bool(_owed(_status(batch), done) or any(map(batch.get, _RESULT_FILES)))
-        return Twin(batch["id"], _age(batch), self._phase(batch), answers)
+        answers, files = bool(_owed(_status(batch), done)), any(map(batch.get, _RESULT_FILES))
+        return Twin(batch["id"], _age(batch), self._phase(batch), answers, files)
 
     def _is_ours(self, batch: Mapping[str, Any], part: Part, data: Mapping[str, Any]) -> bool:
         if not isinstance(batch.get("id"), str) or _turned_away(batch):

@@ -417,7 +417,8 @@ def _twin(batch: Mapping[str, Any]) -> Twin:
     over = bool(_said(batch) or batch.get("cancel_time")) or (counts.pending == 0 and counts.total)
     phase = Phase.ENDED if over else Phase.RUNNING
     made = _moment(batch.get("create_time")) or 0.0
-    return Twin(batch["batch_id"], made, phase, bool(counts.answered))
+    sure = not batch.get("cancel_time")
+    return Twin(batch["batch_id"], made, phase, sure and bool(counts.answered), not sure)
 
 
 def _said(batch: Mapping[str, Any]) -> str | None:

@@ -78,12 +78,13 @@ class Rows(Stage):
     @pytest.mark.parametrize("times", [1, 6])
     @pytest.mark.usefixtures("pauses")
     def test_what_comes_in_place_of_results_is_not_taken_for_them(
-        self, cloud: Cloud, provider: BatchProvider, wrong: Wrong, times: int
+        self, cloud: Cloud, wrong: Wrong, times: int
     ) -> None:
         """Pages, errors, half files and packed ones come under HTTP 200; the results are fetched again."""
         brings = cloud.flavour.brings
         cloud.faults.wrong, cloud.faults.instead[brings] = wrong, times
-        assert self.answers(self.ask(provider)) == list(TEXTS)
+        with self.patient(cloud) as provider:
+            assert self.answers(self.ask(provider)) == list(TEXTS)
         assert len(cloud.batches()) == 1, "nothing is paid for twice"
         assert cloud.faults.instead[brings] < times, "nothing wrong came"
 
@@ -102,12 +103,11 @@ class Rows(Stage):
         assert set(seen.filter(~pl.col("ok"))["error_code"]) == {"pending"}
         assert job.status == "failed"
 
-    def test_a_batch_that_has_ended_may_name_its_files_later(
-        self, cloud: Cloud, provider: BatchProvider
-    ) -> None:
+    def test_a_batch_that_has_ended_may_name_its_files_later(self, cloud: Cloud) -> None:
         """`completed` without files is no end: the counts say that there are answers."""
         cloud.faults.late_files = 4
-        assert self.answers(self.ask(provider)) == list(TEXTS)
+        with self.patient(cloud) as provider:
+            assert self.answers(self.ask(provider)) == list(TEXTS)
         assert len(cloud.batches()) == 1
 
     def test_a_row_that_failed_is_an_error_and_the_others_are_answers(

@@ -7,6 +7,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -82,6 +83,17 @@ class Stage:
         from batchframe.providers.registry import registered  # noqa: PLC0415 - verbs load late
 
         with registered(self.made(cloud)) as made:
+            self.warm(made)
+            yield cast("BatchProvider", made)
+            self.close(made)
+
+    @contextmanager
+    def patient(self, cloud: Cloud, **patience: float) -> Iterator[BatchProvider]:
+        """Give a provider with other patience; that for results is as long as a test may take."""
+        from batchframe.providers.registry import registered  # noqa: PLC0415 - verbs load late
+
+        given = {**PATIENCE, "results": SECONDS, **patience}
+        with registered(self.made(cloud, patience=given)) as made:
             self.warm(made)
             yield cast("BatchProvider", made)
             self.close(made)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchframe.model import Phase
-from batchframe.testing.contract.setting import PATIENCE, SECONDS, TEXTS, Stage
+from batchframe.testing.contract.setting import SECONDS, TEXTS, Stage
 
 if TYPE_CHECKING:
     from batchframe.orchestration.job import Job
@@ -77,17 +77,14 @@ class Statuses(Stage):
 
     def test_an_unknown_status_is_not_asked_for_ever(self, cloud: Cloud) -> None:
         """After a time of its own the job stops and says the word; it goes on when it is told to."""
-        from batchframe.providers.registry import registered  # noqa: PLC0415
-
         cloud.faults.status_word = STRANGE
-        with registered(self.made(cloud, patience={**PATIENCE, "unknown": 0.05})) as provider:
-            job = self.ask(provider)  # type: ignore[arg-type]  # what was registered is what comes back
+        with self.patient(cloud, unknown=0.05) as provider:
+            job = self.ask(provider)
             told = str(self.stopped(job))
             assert STRANGE in told.lower()
             assert f"bf.job('{job.id}').retry()" in told
             cloud.faults.status_word = None
             assert self.answers(job.retry()) == list(TEXTS)
-            self.close(provider)
         assert len(cloud.batches()) == 1
 
     def test_a_batch_that_failed_late_keeps_what_was_answered(
