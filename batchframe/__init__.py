@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from batchframe.immediate.retry import Retry as Retry
     from batchframe.ledger.workspace import Workspace as Workspace
     from batchframe.ledger.workspace import workspace as workspace
+    from batchframe.model import Patience as Patience
     from batchframe.orchestration.job import Job as Job
     from batchframe.orchestration.plan import Plan as Plan
     from batchframe.providers.azure import Azure as Azure
@@ -54,6 +55,7 @@ _WHERE = {
     "Mistral": "batchframe.providers.mistral",
     "OpenAI": "batchframe.providers.openai",
     "OpenAICompatible": "batchframe.providers.compatible",
+    "Patience": "batchframe.model",
     "Plan": "batchframe.orchestration.plan",
     "Retry": "batchframe.immediate.retry",
     "Together": "batchframe.providers.together",

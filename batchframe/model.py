@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Literal
 
 Json = dict[str, Any]
@@ -115,7 +116,9 @@ class Progress:
     are known while the batch runs. `cost` is what answers cost so far whose price is known, each
     priced by itself, in US dollars; None: nobody priced them. Where `unpriced` is above 0, `cost` is
     not the whole. `rejected` names lines of the file, counted from 1, that made the provider refuse all
-    of it, each with what is wrong.
+    of it, each with what is wrong. `owed` is how many lines the result files of a batch that has ended
+    must hold, by the provider's own counts; None where it does not count, or its counts are not to be
+    trusted, as those of a cancelled batch. `unknown` is a status word that nobody here knows.
     """
 
     phase: Phase
@@ -128,6 +131,28 @@ class Progress:
     cost: Decimal | None = None
     unpriced: int = 0
     rejected: tuple[tuple[int, RowError], ...] = ()
+    owed: int | None = None
+    unknown: str | None = None
+
+
+class Brought(list[Path]):
+    """The result files that a provider gave: a list of paths that may say what is odd about them.
+
+    Args:
+        files: What came.
+        gone: Each file that the provider says it has no more, by the provider's name for it.
+        doubts: What speaks against the files' being whole, each a few words.
+    """
+
+    def __init__(
+        self,
+        files: Iterable[Path] = (),
+        *,
+        gone: Iterable[str] = (),
+        doubts: Iterable[str] = (),
+    ) -> None:
+        super().__init__(files)
+        self.gone, self.doubts = tuple(gone), tuple(doubts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +196,38 @@ class Limits:
     line_bytes: int | None = None
     queue_tokens: int | None = None
     inputs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """For how long a provider's word is asked for again before it counts, in seconds.
+
+    Args:
+        results: Result files that hold less than the provider has counted, or are no result files at
+            all, are fetched again for so long; half an hour by default. Then the job stops and says so.
+        gone: A batch or a file that was there and is answered with "there is no such thing" (HTTP 404)
+            may appear again for so long; two minutes by default.
+        absent: A batch whose creation was not confirmed is looked for in the provider's list for so
+            long before it counts as never made; five minutes by default.
+        unknown: A batch may have a status that nobody here knows for so long; two days by default,
+            twice the window of most providers. Then the job stops and says so.
+
+    The defaults are of our own choosing, 2026-11-27: no provider says how far its lists and files lag.
+    """
+
+    results: float = 1800.0
+    gone: float = 120.0
+    absent: float = 300.0
+    unknown: float = 172_800.0
+
+    def __post_init__(self) -> None:
+        for name in ("results", "gone", "absent", "unknown"):
+            given = getattr(self, name)
+            if isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0:
+                raise ValueError(
+                    f"Patience({name}={given!r}) was refused: give seconds, 0 or more, such as "
+                    f"bf.Patience({name}=600)."
+                )
 
 
 @dataclass(frozen=True, slots=True)

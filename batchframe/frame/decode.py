@@ -128,11 +128,12 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was odd about the files: lines that could not be read, and lines of unknown rows."""
+    """What was odd about the files: lines that could not be read, lines of unknown rows, rows without a line."""
 
     damaged: int = 0
     foreign: int = 0
     doubled: int = 0
+    absent: int = 0
 
 
 def decode_part(requests: Path, files: Iterable[Path], out: Path, how: Decoding) -> Reading:
@@ -147,7 +148,7 @@ def decode_part(requests: Path, files: Iterable[Path], out: Path, how: Decoding)
     Returns:
         What was odd.
     """
-    roll, damaged = Roll.read(requests), 0
+    roll, damaged, absent = Roll.read(requests), 0, 0
     growing = out.with_name(out.name + ".tmp")
     cutter = Cutter() if how.dialect.typical else None
     with _Writer(growing, how) as writer:
@@ -156,13 +157,14 @@ def decode_part(requests: Path, files: Iterable[Path], out: Path, how: Decoding)
                 damaged += _take(lines, roll, how, writer)
         if how.absent is not None:
             for custom_id, row in roll.absent():
+                absent += 1
                 writer.add(Reply(custom_id, error=how.absent), row, 0)
     if roll.doubled:
         _keep_best(growing)
     settle(growing)
     growing.replace(out)
     settle(out)
-    return Reading(damaged, roll.foreign, roll.doubled)
+    return Reading(damaged, roll.foreign, roll.doubled, absent)
 
 
 @dataclass(frozen=True, slots=True)

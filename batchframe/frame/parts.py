@@ -236,6 +236,8 @@ def _too_large(model: str, limits: Limits) -> pl.Expr:
     found: pl.Expr = pl.lit(None, pl.String)
     size = pl.col("bytes")
     for most, has, unit, of in (
+        # such a part would wait for ever, for the queue never has that much room
+        (limits.queue_tokens, pl.col("tokens"), "prompt tokens by our estimate", "queue"),
         (limits.inputs, pl.col("inputs"), "inputs to embed", "batch"),
         (limits.line_bytes, size - 1, "bytes", "line"),  # its newline is none of it
         (limits.bytes, size, "bytes", "batch"),

@@ -31,6 +31,7 @@ from batchframe.errors import (
     ProviderError,
     ProviderUnavailableError,
     QueueFullError,
+    QuotaError,
     RateLimitError,
     StorageError,
     UnknownNameError,
@@ -44,15 +45,25 @@ from batchframe.immediate.retry import Retry
 from batchframe.ledger.events import ErrorGroup, JobState, JobView
 from batchframe.ledger.journal import is_final
 from batchframe.ledger.workspace import Workspace, explain, settle
-from batchframe.model import Endpoint, ModelRef, Part, Phase, Progress, Reply, RowError, Ticket
-from batchframe.orchestration import background, steps
+from batchframe.model import Brought, Endpoint, Patience, Phase, Progress, Reply, RowError
+from batchframe.orchestration import background, steps, waits
+from batchframe.orchestration.outcome import (
+    Outcome,
+    Row,
+    absent,
+    part_of,
+    provider_of,
+    ticket_of,
+)
 from batchframe.orchestration.priced import rates_of
 from batchframe.orchestration.steps import Effect, Event, PartState
 from batchframe.orchestration.view import Speed, groups_to_json, view
+from batchframe.orchestration.wholeness import KEPT, Seen, Verdict, judge, keep_larger, shortage
 from batchframe.pricing.cost import cost_columns, pricer, row_cost
 from batchframe.pricing.rates import Rates
 from batchframe.providers.base import BatchProvider, Lifecycle
 from batchframe.providers.registry import model_ref, provider, request_model
+from batchframe.providers.rest import NotThereError, NotWholeError, RefusedError
 from batchframe.redact import redact
 
 SAVE_SECONDS = 0.5
@@ -68,7 +79,10 @@ HICCUPS = 3
 """How often such an effect is tried again while the provider is away."""
 
 LOOKS = 2
-"""How often a batch that may have been created is looked for again before it counts as absent."""
+"""So often at least a batch that may have been created is looked for again before it counts as absent."""
+
+NAP_SECONDS = 1.0
+"""Whoever waits looks this often whether the job was cancelled."""
 
 _NETWORK = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
 """OSErrors that are about the way to a provider, not about a disk."""
@@ -81,7 +95,10 @@ _OUTCOMES = {
     Phase.REFUSED: Event.FULL,
 }
 
-Row = Mapping[str, Any]
+_PAUSES = frozenset({Event.WAITING, Event.RUNNING, Event.FULL, Event.SHORT})
+"""Outcomes after which the provider needs time."""
+
+Act = Callable[[Row, Row], Outcome]
 
 LOG = logging.getLogger(__name__)
 
@@ -119,6 +136,7 @@ class Driver:
     _written: set[int] = field(default_factory=set)
     _withdrawn: set[int] = field(default_factory=set)
     _refused: dict[int, int] = field(default_factory=dict)
+    _looks: dict[int, int] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -199,43 +217,72 @@ class Driver:
 
     async def _drive(self, number: int) -> None:
         """Take one part through the table."""
-        limited = None
+        said: str | None = None
         while True:
             job, part = await self._job(), await self._part(number)
             state = PartState(part["state"])
             intent = Effect(part["intent"]) if part["intent"] else None
             if state is PartState.DECODED:
                 return
-            doing = steps.effect(state, intent)
-            if job["cancel"] and steps.may_withdraw(state, intent):
-                event, changes = Event.WITHDRAWN, dict[str, Any]()
-            else:
-                assert doing is not None  # only DECODED calls for nothing
-                if doing is Effect.CREATE:
-                    intended = {**(part["ticket"] or {}), "intended_at": time.time()}
-                    await self._save(number, intent=doing, ticket=intended)
-                    part = {**part, "ticket": intended}
-                act: Callable[[Row, Row], tuple[Event, dict[str, Any]]]
-                act = getattr(self, f"_{doing.value}")
-                try:
-                    event, changes = await self._patiently(act, job, part, doing)
-                except RateLimitError as error:  # rule 7
-                    limited = await self._limited(job, part, intent, error)
-                    continue
-            after = steps.MOVES[state, event]
-            if doing is not Effect.POLL or after is not state or self._due(number):
-                self._saved[number] = time.monotonic()
-                await self._save(number, state=after, intent=None, **changes)
-            if limited is not None:
-                told = (await self._job())["message"]
-                if told == limited:  # a sibling may have said another thing
-                    await self._save_job(message=None)
-                limited = None
+            try:
+                outcome = await self._step(job, part, steps.effect(state, intent), intent)
+            except RateLimitError as error:  # rule 7
+                said = await self._limited(job, part, intent, error)
+                continue
+            await self._keep(number, state, outcome)
+            said = await self._mention(said, outcome.say)
             await self._publish()
-            if event in (Event.WAITING, Event.RUNNING, Event.FULL):
-                await asyncio.sleep(
-                    getattr(self._lifecycle(job, part), "poll_seconds", POLL_SECONDS)
-                )
+            if outcome.stop is not None:
+                raise ProviderError(outcome.stop)
+            if outcome.event in _PAUSES:
+                await self._nap(job, self._pause(job, part))
+
+    async def _step(
+        self, job: Row, part: Row, doing: Effect | None, intent: Effect | None
+    ) -> Outcome:
+        """Do what a part needs next."""
+        if job["cancel"] and steps.may_withdraw(PartState(part["state"]), intent):
+            return Outcome(Event.WITHDRAWN)
+        assert doing is not None  # only DECODED calls for nothing
+        if doing is Effect.CREATE:
+            intended = {**(part["ticket"] or {}), "intended_at": time.time()}
+            await self._save(part["number"], intent=doing, ticket=intended)
+            part = {**part, "ticket": intended}
+        act: Act = getattr(self, f"_{doing.value}")
+        try:
+            return await self._patiently(act, job, part, doing)
+        except (RefusedError, AuthenticationError, QuotaError) as error:
+            if doing is Effect.CREATE and _is_no(error):
+                await self._save(part["number"], intent=None)
+            raise
+
+    async def _keep(self, number: int, state: PartState, outcome: Outcome) -> None:
+        """Save an outcome; what polls see is saved now and then."""
+        after = steps.MOVES[state, outcome.event]
+        polled = state in (PartState.CREATED, PartState.RUNNING)
+        if not polled or after is not state or outcome.stop or outcome.say or self._due(number):
+            self._saved[number] = time.monotonic()
+            intent = outcome.intent and outcome.intent.value
+            await self._save(number, state=after, intent=intent, **outcome.changes)
+
+    async def _mention(self, before: str | None, now: str | None) -> str | None:
+        """Say on the job what a part waits for, or take back what it waited for before; gives what is said."""
+        if now is not None and now != before:
+            await self._save_job(message=now)
+        elif now is None and before is not None and (await self._job())["message"] == before:
+            await self._save_job(message=None)  # a sibling may have said another thing
+        return now
+
+    async def _nap(self, job: Row, seconds: float) -> None:
+        """Wait, or until the job is cancelled."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, NAP_SECONDS))
+            if left > NAP_SECONDS and not job["cancel"] and (await self._job())["cancel"]:
+                return
+
+    def _pause(self, job: Row, part: Row) -> float:
+        return float(getattr(self._lifecycle(job, part), "poll_seconds", POLL_SECONDS))
 
     async def _limited(
         self, job: Row, part: Row, intent: Effect | None, error: RateLimitError
@@ -245,30 +292,24 @@ class Driver:
         await self._save(part["number"], intent=intent)
         await self._save_job(message=said)
         await self._publish()
-        least = getattr(self._lifecycle(job, part), "poll_seconds", POLL_SECONDS)
-        until = time.monotonic() + max(error.pause or 0.0, least)
-        while (left := until - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, POLL_SECONDS))
-            if (await self._job())["cancel"] and not job["cancel"]:
-                break
+        await self._nap(job, max(error.pause or 0.0, self._pause(job, part)))
         return said
 
     async def _patiently(
         self,
-        act: Callable[[Row, Row], tuple[Event, dict[str, Any]]],
+        act: Act,
         job: Row,
         part: Row,
         doing: Effect,
-    ) -> tuple[Event, dict[str, Any]]:
+    ) -> Outcome:
         """Do an effect; one that may be repeated freely is, when the provider is away for a moment."""
-        pause = getattr(self._lifecycle(job, part), "poll_seconds", POLL_SECONDS)
         for _ in range(HICCUPS if doing in REPEATABLE else 0):
             try:
                 return await asyncio.to_thread(_reached, act, job, part)
             except RateLimitError:
                 raise
             except ProviderUnavailableError:
-                await asyncio.sleep(pause)
+                await self._nap(job, self._pause(job, part))
         return await asyncio.to_thread(_reached, act, job, part)
 
     def _due(self, number: int) -> bool:
@@ -276,9 +317,9 @@ class Driver:
 
     # One method an effect: what it does is written at the method, when it is done stands in steps.py.
 
-    def _encode(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
+    def _encode(self, job: Row, part: Row) -> Outcome:
         self._wire(job, part)
-        return Event.DONE, {}
+        return Outcome(Event.DONE)
 
     def _wire(self, job: Row, part: Row) -> Path:
         """Give the part's wire file, written by this very driver.
@@ -298,52 +339,127 @@ class Driver:
         self._written.add(part["number"])
         return wire
 
-    def _upload(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
+    def _upload(self, job: Row, part: Row) -> Outcome:
         lifecycle = self._lifecycle(job, part)
-        ticket = lifecycle.upload(_part(job, part), self._wire(job, part))
-        return Event.DONE, {"ticket": dict(ticket.data)}
+        ticket = lifecycle.upload(part_of(job, part), self._wire(job, part))
+        return Outcome(Event.DONE, {"ticket": dict(ticket.data)})
 
-    def _create(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
+    def _create(self, job: Row, part: Row) -> Outcome:
         lifecycle = self._lifecycle(job, part)
         if isinstance(lifecycle, Managed):
             self._wire(job, part)
         try:
-            ticket = lifecycle.create(_part(job, part), _ticket(part))
+            ticket = lifecycle.create(part_of(job, part), ticket_of(part))
         except QueueFullError as error:
-            return Event.FULL, {"message": _words(error)}
+            words = _words(error)
+            return Outcome(Event.FULL, {"message": words}, say=self._queued(job, part, words))
         # what a full queue said before is no longer so
-        return Event.DONE, {"ticket": dict(ticket.data), "message": None}
+        return Outcome(Event.DONE, {"ticket": dict(ticket.data), "message": None})
 
-    def _find(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
-        lifecycle = self._lifecycle(job, part)
-        ticket = lifecycle.find(_part(job, part), _ticket(part))
-        looks = 0
-        # a list may lag behind what was created a moment ago: one empty look is no proof
-        while ticket is None and looks < LOOKS and not isinstance(lifecycle, Managed):
-            time.sleep(getattr(lifecycle, "poll_seconds", POLL_SECONDS))
-            looks += 1
-            ticket = lifecycle.find(_part(job, part), _ticket(part))
-        if ticket is None:
-            return Event.ABSENT, {}
-        return Event.DONE, {"ticket": dict(ticket.data)}
+    def _queued(self, job: Row, part: Row, words: str) -> str:
+        every = f"{self._pause(job, part):g} s"
+        return f"{words} The queue is full: the job waits for its turn and asks every {every}."
 
-    def _poll(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
+    def _find(self, job: Row, part: Row) -> Outcome:
+        """Look for a batch; one empty look is no proof, as a list may lag behind what was created."""
+        lifecycle, now = self._lifecycle(job, part), time.time()
+        try:
+            ticket = lifecycle.find(part_of(job, part), ticket_of(part))
+        except RefusedError as error:
+            return self._unlisted(job, part, error)
+        if ticket is not None:
+            return Outcome(Event.DONE, {"ticket": waits.stopped(ticket.data, "absent")})
+        waiting = waits.started(part["ticket"], "absent", now)
+        looks = self._looks[part["number"]] = self._looks.get(part["number"], 0) + 1
+        long = job["cancel"] or waits.waited(waiting, "absent", now) >= _patience(lifecycle).absent
+        if isinstance(lifecycle, Managed) or (long and looks > LOOKS):
+            return Outcome(Event.ABSENT, {"ticket": waits.stopped(waiting, "absent")})
+        said = (
+            f"{provider_of(part)} did not confirm that it made the batch of part {part['number']}; it "
+            "is looked for in the list before it is made again."
+        )
+        return Outcome(Event.WAITING, {"ticket": waiting}, say=said, intent=Effect.CREATE)
+
+    def _unlisted(self, job: Row, part: Row, error: RefusedError) -> Outcome:
+        """Where there is no list, only people can tell whether a batch was made."""
+        if job["cancel"]:
+            return Outcome(Event.WITHDRAWN)
+        name, key, job_id = provider_of(part), part["key"], self.job_id
+        stop = (
+            f"{_words(error)} So nobody here can tell whether {name} made the batch of part "
+            f"{part['number']}, and it is not made again by itself: it could be paid twice. Look for "
+            f"{key} among the batches of your account. If it is not there, type: bf.job('{job_id}')"
+            f".cancel().wait(), then bf.job('{job_id}').retry(), which sends its rows again."
+        )
+        return Outcome(Event.WAITING, stop=stop, intent=Effect.CREATE)
+
+    def _poll(self, job: Row, part: Row) -> Outcome:
         lifecycle = self._lifecycle(job, part)
         if job["cancel"]:
             self._withdraw(lifecycle, part)
         elif isinstance(lifecycle, Managed):
             self._wire(job, part)
-        progress = lifecycle.poll(_ticket(part))
+        try:
+            progress = lifecycle.poll(ticket_of(part))
+        except NotThereError as error:
+            return self._not_there(job, part, error)
         self._live[part["number"]] = progress
         message = None if progress.message is None else redact(progress.message)
-        changes: dict[str, Any] = {"phase": progress.phase.value, "message": message}
+        ticket, say, stop = self._unknown(part, lifecycle, progress)
         if progress.rejected:
             told = [
                 [line, redact(error.code), redact(error.message)]
                 for line, error in progress.rejected
             ]
-            changes["ticket"] = {**(part["ticket"] or {}), "rejected": told}
-        return _OUTCOMES[progress.phase], {**changes, **self._counts(job, part, progress)}
+            ticket["rejected"] = told
+        if progress.phase is Phase.ENDED and progress.owed is not None:
+            ticket["owed"] = progress.owed
+        if progress.phase is Phase.REFUSED:
+            say = self._queued(job, part, message or f"{provider_of(part)} turned the batch away.")
+        changes = {"phase": progress.phase.value, "message": message, "ticket": ticket}
+        counts = self._counts(job, part, progress)
+        return Outcome(_OUTCOMES[progress.phase], {**changes, **counts}, say=say, stop=stop)
+
+    def _unknown(
+        self, part: Row, lifecycle: Lifecycle, progress: Progress
+    ) -> tuple[dict[str, Any], str | None, str | None]:
+        """Time a status that nobody knows; gives the ticket, what is said of it, and why to stop."""
+        if progress.unknown is None:
+            return waits.stopped(part["ticket"], "gone", "unknown"), None, None
+        now = time.time()
+        ticket = waits.started(waits.stopped(part["ticket"], "gone"), "unknown", now)
+        for_ = waits.waited(ticket, "unknown", now)
+        word = redact(progress.unknown) or "nothing"
+        said = f"{provider_of(part)} says {word!r} of the batch of part {part['number']}, a status that nobody here knows"
+        if for_ < _patience(lifecycle).unknown:
+            return ticket, f"{said}; it is asked again.", None
+        stop = (
+            f"{said}, and has said so for {for_ / 3600:.3g} h. Look at the batch in your account. "
+            f"bf.job('{self.job_id}').retry() asks for as long again; a newer batchframe may know "
+            "the word."
+        )
+        return waits.stopped(ticket, "unknown"), None, stop
+
+    def _not_there(self, job: Row, part: Row, error: NotThereError) -> Outcome:
+        """What to make of a batch that was there and is not: one such answer proves nothing."""
+        now, ended = time.time(), PartState(part["state"]) is PartState.ENDED
+        ticket = waits.started(part["ticket"], "gone", now)
+        gone = waits.waited(ticket, "gone", now) >= _patience(self._lifecycle(job, part)).gone
+        if not gone:
+            say = f"{_words(error)} The batch was there before, so it is asked for again."
+            return Outcome(Event.WAITING, {"ticket": ticket}, say=say)
+        if job["cancel"]:
+            lost = {**waits.stopped(ticket, "gone"), "lost": True}
+            changes = {"ticket": lost, "files": []} if ended else {"ticket": lost}
+            return Outcome(Event.DONE if ended else Event.ENDED, changes)
+        job_id, name = self.job_id, provider_of(part)
+        stop = (
+            f"{_words(error)} The batch was there before: a key of another account or project sees "
+            f"none of it. With the right settings, go on with bf.job('{job_id}').retry(). If {name} "
+            f"has lost it, give it up with bf.job('{job_id}').cancel().wait(); after that retry() sends "
+            "its rows again, at the full price."
+        )
+        return Outcome(Event.WAITING, {"ticket": ticket}, stop=stop)
 
     def _withdraw(self, lifecycle: Lifecycle, part: Row) -> None:
         """Ask for the end, ever more rarely, until it is granted; a batch may go on to its own."""
@@ -352,7 +468,7 @@ class Driver:
         if number in self._withdrawn or since & (since - 1):  # at polls 1, 2, 4, 8 ...
             return
         try:
-            lifecycle.cancel(_ticket(part))
+            lifecycle.cancel(ticket_of(part))
         except (AuthenticationError, ProviderUnavailableError):
             raise
         except ProviderError as error:  # it may agree later, or end by itself
@@ -360,21 +476,37 @@ class Driver:
         else:
             self._withdrawn.add(number)
 
-    def _fetch(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
-        lifecycle = self._lifecycle(job, part)
+    def _fetch(self, job: Row, part: Row) -> Outcome:
+        lifecycle, ticket = self._lifecycle(job, part), dict(part["ticket"] or {})
+        if ticket.get("lost"):
+            return Outcome(Event.DONE, {"files": []})
         folder = self.folder
         if not isinstance(lifecycle, Managed):
             # a folder of its own: providers name the files of all batches alike
             folder = self.workspace.folder("jobs", self.job_id, results_folder(part["number"]))
-        files = lifecycle.fetch(_ticket(part), folder)
+        try:
+            brought: list[Path] = lifecycle.fetch(ticket_of(part), folder)
+        except NotThereError as error:
+            return self._not_there(job, part, error)
+        except NotWholeError as error:
+            brought = Brought(doubts=[error.why])
+        ticket |= {"gone": [*getattr(brought, "gone", ())]}
+        ticket |= {"doubts": [redact(doubt) for doubt in getattr(brought, "doubts", ())]}
         if not isinstance(lifecycle, Managed):
-            for file in files:
+            for file in brought:
                 scrub(file, self._dialect(job, part))
-        if _ticket(part).data.get("rejected"):
+        files = [*brought, *self._kept(part)]
+        if ticket.get("rejected"):
             files.append(self._rejected(part, folder))
         for place in (*files, folder):
             settle(place)  # a torn file would be there, and so not be fetched again
-        return Event.DONE, {"files": [file.relative_to(self.folder).as_posix() for file in files]}
+        names = [file.relative_to(self.folder).as_posix() for file in files]
+        return Outcome(Event.DONE, {"files": names, "ticket": ticket})
+
+    def _kept(self, part: Row) -> list[Path]:
+        """Give what was kept of results that fell short before."""
+        files = [self.folder / name for name in part["files"] or () if name.endswith(KEPT)]
+        return [file for file in files if file.exists()]
 
     def _rejected(self, part: Row, folder: Path) -> Path:
         """Write down which rows made the provider refuse the whole file: only the others are worth a retry."""
@@ -390,14 +522,21 @@ class Driver:
         target.write_bytes(b"".join(line + b"\n" for line in lines))
         return target
 
-    def _decode(self, job: Row, part: Row) -> tuple[Event, dict[str, Any]]:
+    def _decode(self, job: Row, part: Row) -> Outcome:
         files = [self.folder / name for name in part["files"] or ()]
         if not all(file.exists() for file in files):
-            return Event.ABSENT, {}
+            return Outcome(Event.ABSENT)
         number = part["number"]
         out = self.folder / decode.outputs_file(number)
-        how = self._decoding(job, part, _absent(job, part))
-        odd = decode.decode_part(self.folder / part_file(number), files, out, how)
+        fresh = out.with_name(f"{out.name}.new")
+        how = self._decoding(job, part, absent(job, part))
+        odd = decode.decode_part(self.folder / part_file(number), files, fresh, how)
+        short = self._short(job, part, files, part["rows"] - odd.absent)
+        if short is not None:
+            fresh.unlink()
+            return short
+        fresh.replace(out)
+        settle(out)
         self._live.pop(number, None)
         remark = ", ".join(
             f"{count} {what} lines"
@@ -405,29 +544,61 @@ class Driver:
             if count
         )
         message = f"the result files held {remark}" if remark else part["message"]
-        return Event.DONE, {**outputs.part_totals(out, self.schema(job)), "message": message}
+        totals = outputs.part_totals(out, self.schema(job))
+        return Outcome(Event.DONE, {**totals, "message": message})
+
+    def _short(self, job: Row, part: Row, files: list[Path], held: int) -> Outcome | None:
+        """Send a part back to be fetched again where its results fall short; None: they are taken."""
+        lifecycle, ticket, now = self._lifecycle(job, part), part["ticket"] or {}, time.time()
+        seen = Seen(
+            part["rows"], held, ticket.get("owed"), bool(ticket.get("gone")),
+            bool(ticket.get("doubts")),
+        )  # fmt: skip
+        told = bool(ticket.get("told"))
+        for_ = waits.waited(ticket, "results", now)
+        patience = _patience(lifecycle)
+        verdict = judge(seen, for_, patience, told=told, cancelled=bool(job["cancel"]))
+        if isinstance(lifecycle, Managed) or verdict in (Verdict.WHOLE, Verdict.TAKE):
+            return None
+        words = shortage(seen, part, ticket)
+        kept = [file.relative_to(self.folder).as_posix() for file in keep_larger(files)]
+        if verdict is Verdict.AGAIN:
+            changes = {"files": kept, "ticket": waits.started(ticket, "results", now)}
+            return Outcome(Event.SHORT, changes, say=f"{words} They are fetched again.")
+        changes = {"files": kept, "ticket": {**waits.stopped(ticket, "results"), "told": words}}
+        stop = (
+            f"{words} They were fetched again for {for_ / 60:.3g} minutes. bf.job('{self.job_id}')"
+            f".outputs() shows what is there. bf.job('{self.job_id}').retry() fetches for as long "
+            "again and pays nothing; what is lacking then becomes an error of its row."
+        )
+        return Outcome(Event.SHORT, changes, stop=stop)
 
     def peek(self, number: int, out: Path) -> bool:
-        """Decode what the journal of a managed part holds so far.
+        """Decode what the journal of a managed part, or files that fell short, hold so far.
 
         Args:
             number: The part; it may be worked on meanwhile.
             out: The file to make; rows without a line are not in it.
 
         Returns:
-            False when there is no journal.
+            False when there is nothing.
         """
         store, journal = self.workspace.store, self.folder / journal_file(number)
         job = store.job(self.job_id)
         parts = {part["number"]: part for part in store.parts(self.job_id)}
-        if job is None or number not in parts or not journal.exists():
+        if job is None or number not in parts:
             return False
         part = parts[number]
+        files = [journal] if journal.exists() else self._kept(part)
+        if not files:
+            return False
         try:
-            how = replace(self._decoding(job, part, None), dialect=_SETTLED)
+            how = self._decoding(job, part, None)
         except UnknownNameError:  # a provider that only the process which sends knows
             return False
-        decode.decode_part(self.folder / part_file(number), [journal], out, how)
+        if files == [journal]:
+            how = replace(how, dialect=_SETTLED)
+        decode.decode_part(self.folder / part_file(number), files, out, how)
         return True
 
     def _decoding(self, job: Row, part: Row, absent: RowError | None) -> decode.Decoding:
@@ -603,20 +774,29 @@ class Driver:
         await asyncio.to_thread(self.workspace.store.update_job, self.job_id, **changes)
 
 
-def _reached(
-    act: Callable[[Row, Row], tuple[Event, dict[str, Any]]], job: Row, part: Row
-) -> tuple[Event, dict[str, Any]]:
+def _reached(act: Act, job: Row, part: Row) -> Outcome:
     """Do an effect; a broken way to the provider is the provider's error, not the disk's."""
     try:
         return act(job, part)
     except _NETWORK as error:
         if isinstance(error, BatchframeError):
             raise
-        name = part["model"].split("/", 1)[0]
+        name = provider_of(part)
         raise ProviderUnavailableError(
             f"{name} cannot be reached ({type(error).__name__}: {redact(str(error))}). "
             "What is paid is kept."
         ) from error
+
+
+def _is_no(error: ProviderError) -> bool:
+    """Whether a create was surely refused, so that no batch has to be looked for."""
+    return not isinstance(error, RefusedError) or 400 <= error.status < 500  # noqa: PLR2004 - the caller's fault
+
+
+def _patience(lifecycle: Lifecycle) -> Patience:
+    """Give for how long a provider's word is asked for again; not every provider says."""
+    found = getattr(lifecycle, "patience", None)
+    return found if isinstance(found, Patience) else Patience()
 
 
 def _words(error: Exception) -> str:
@@ -655,23 +835,9 @@ def results_folder(number: int) -> str:
     return f"part-{number:04d}.results"
 
 
-def _part(job: Row, part: Row) -> Part:
-    return Part(
-        job_id=job["id"],
-        number=part["number"],
-        model=ModelRef(*part["model"].split("/", 1)),
-        endpoint=Endpoint(job["endpoint"]),
-        rows=part["rows"],
-        key=part["key"],
-        metadata=job["metadata"],
-    )
-
-
-def _ticket(part: Row) -> Ticket:
-    return Ticket(part["model"].split("/", 1)[0], part["ticket"] or {})
-
-
-_CUT_OFF = ("cancelled", "batch_cancelled", "batch_expired", "missing")
+_CUT_OFF = (
+    "cancelled", "batch_cancelled", "batch_expired", "missing", "batch_gone", "result_gone",
+)  # fmt: skip
 """What rows are called that a cancel left without an answer."""
 
 
@@ -681,15 +847,3 @@ def _end(job: Row, counted: pl.DataFrame) -> JobState:
     if job["cancel"] and counted.select(cut_off).item():
         return JobState.CANCELLED
     return JobState.COMPLETED
-
-
-def _absent(job: Row, part: Row) -> RowError:
-    """Say why a row without a line has none."""
-    if job["cancel"]:
-        return RowError(
-            "cancelled", "the job was cancelled before this row was answered", retryable=True
-        )
-    if part["phase"] == Phase.FAILED:
-        cause = part["message"] or "the provider gave no reason"
-        return RowError("batch_failed", cause, retryable=True)
-    return RowError("missing", "the provider returned no line for this row", retryable=True)

@@ -503,7 +503,7 @@ class Job:
             cause += "" if cause.endswith((".", "!", "?", ")")) else "."
             if self._row()["cancel"]:
                 cause += f" Then stop it: bf.job('{self._id}').cancel()"
-            elif "same call again" not in cause:  # one way on is enough
+            elif "same call again" not in cause and ".retry()" not in cause:  # one way on is enough
                 cause += f" Then go on with it: bf.job('{self._id}').retry()"
             raise JobFailedError(
                 f"Job {self._id} ({seen.model}) stopped after {seen.done} of {seen.total} rows: {cause}"

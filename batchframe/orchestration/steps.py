@@ -12,6 +12,8 @@ Rules, numbered so that code and tests can name them:
  6. A full queue at the provider is no failure: the part goes back to `UPLOADED` and waits its turn.
  7. Neither is a rate limit, whatever it hits: nothing was done, so the part stays where it is, an
     intent to create is taken back, and the same effect comes again when the provider says so.
+ 8. Results that fall short of what the provider counts are no results yet: the part goes back to
+    `ENDED` and they are fetched again.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ class Event(StrEnum):
     ENDED = "ended"
     ABSENT = "absent"  # find: the provider has no such batch; decode: a result file is gone
     WITHDRAWN = "withdrawn"  # cancelled before there was a batch
+    SHORT = "short"  # decode: the files hold less than the provider counts
     FULL = "full"  # the provider's queue is full: nothing was begun, now or by an earlier create
 
 
@@ -82,7 +85,11 @@ MOVES: dict[tuple[PartState, Event], PartState] = {
     (PartState.UPLOADED, Event.FULL): PartState.UPLOADED,
     (PartState.CREATED, Event.FULL): PartState.UPLOADED,
     (PartState.RUNNING, Event.FULL): PartState.UPLOADED,
+    # a list may lag behind a create: it is looked at again, and the intent stays open
+    (PartState.UPLOADED, Event.WAITING): PartState.UPLOADED,
     (PartState.ENDED, Event.DONE): PartState.FETCHED,
+    (PartState.ENDED, Event.WAITING): PartState.ENDED,
+    (PartState.FETCHED, Event.SHORT): PartState.ENDED,
     (PartState.FETCHED, Event.DONE): PartState.DECODED,
     (PartState.FETCHED, Event.ABSENT): PartState.ENDED,
     # rule 5: nothing was sent, so there is nothing to fetch

@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from batchframe.errors import InputError, MissingCredentialsError
-from batchframe.model import Connection
+from batchframe.model import Connection, Patience
 from batchframe.redact import redact, remember
 
 POLL_SECONDS = 30.0
@@ -30,6 +30,8 @@ class Account(BaseSettings):
         base_url: Where the API begins.
         poll_seconds: How often a batch is asked for.
         timeout: Seconds that one answer of the control plane, or one immediate answer, may take.
+        patience: For how long its word is asked for again before it counts; as a variable it is JSON:
+            `{"results": 600}`.
     """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, env_ignore_empty=True)
@@ -38,6 +40,7 @@ class Account(BaseSettings):
     base_url: str
     poll_seconds: float = Field(POLL_SECONDS, gt=0)
     timeout: float = Field(600.0, gt=0)
+    patience: Patience = Field(default_factory=Patience)
 
     @field_validator("base_url")
     @classmethod

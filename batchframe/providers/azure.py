@@ -36,13 +36,14 @@ from batchframe.model import (
     Json,
     Limits,
     ModelRef,
+    Patience,
     Phase,
     Progress,
     Ticket,
 )
 from batchframe.providers.account import Account, key_help, key_of, public
 from batchframe.providers.rest import RefusedError, Rest
-from batchframe.providers.shaped import Shaped, Surface
+from batchframe.providers.shaped import ALL_CODES, Shaped, Surface
 from batchframe.redact import redact, remember
 
 LOG = logging.getLogger(__name__)
@@ -86,6 +87,9 @@ ADVICE: Mapping[str, str] = {
 
 ABOUT_ALL = ("sku", "globalbatch", "global batch", "deployment type")
 """Words of an `invalid_request` that is about the deployment, although it names a line."""
+
+ABOUT_DEPLOYMENT = frozenset({"model_not_found", "model_mismatch", "deploymentnotfound"})
+"""Codes likewise: all lines of a part name the same deployment."""
 
 _HOUR = 3600.0
 
@@ -220,6 +224,7 @@ def Azure(  # noqa: N802 - users read it as the name of a thing
     deadline_hours: float | None = None,
     poll_seconds: float | None = None,
     timeout: float | None = None,
+    patience: Patience | None = None,
 ) -> AzureBatches:
     """Make the provider `azure`.
 
@@ -243,6 +248,7 @@ def Azure(  # noqa: N802 - users read it as the name of a thing
             kept. By default there is no deadline, and Azure has none either.
         poll_seconds: How often a batch is asked for; Azure asks for 60 s or more.
         timeout: Seconds that one answer may take.
+        patience: For how long its word is asked for again before it counts: bf.Patience(results=600).
 
     Raises:
         InputError: A setting is not what it must be.
@@ -315,6 +321,7 @@ def _surface(account: Settings, *, legacy: bool) -> Surface:
         waits=True,
         params={"api-version": account.api_version} if account.api_version else {},
         about_all=ABOUT_ALL,
+        all_codes=ALL_CODES | ABOUT_DEPLOYMENT,
     )
 
 

@@ -81,7 +81,10 @@ class Lifecycle(Protocol):
         ...
 
     def fetch(self, ticket: Ticket, folder: Path) -> list[Path]:
-        """Bring every result and error file home, whatever the batch's end; complete files only."""
+        """Bring every result and error file home, whatever the batch's end; complete files only.
+
+        A `Brought` also says what is gone and what is in doubt: then the others come all the same.
+        """
         ...
 
     def cancel(self, ticket: Ticket) -> None:
@@ -97,7 +100,8 @@ class Lifecycle(Protocol):
 class BatchProvider(Provider, Lifecycle, Protocol):
     """A provider whose own batch API runs the rows, usually at a lower price.
 
-    It may have a `poll_seconds`: how often its batches are asked for.
+    It may have a `poll_seconds`, how often its batches are asked for, and a `patience`, for how long its
+    word is asked for again before it counts.
     """
 
     def dialect(self, endpoint: Endpoint) -> Dialect:

@@ -21,7 +21,7 @@ from pydantic import Field, SecretStr
 from batchframe.dialects import openai
 from batchframe.dialects.shown import shown
 from batchframe.errors import InputError, MissingCredentialsError
-from batchframe.model import Connection, Endpoint, Limits, Part, Ticket
+from batchframe.model import Connection, Endpoint, Limits, Part, Patience, Ticket
 from batchframe.providers.account import Account, connection
 from batchframe.providers.rest import RefusedError, Rest
 from batchframe.providers.shaped import Shaped, Surface
@@ -81,6 +81,7 @@ def OpenAICompatible(  # noqa: N802 - users read it as the name of a thing
     queue_tokens: int | None = None,
     poll_seconds: float | None = None,
     timeout: float | None = None,
+    patience: Patience | None = None,
 ) -> Server | Shaped:
     """Make a provider of any server with an OpenAI surface; `bf.register(...)` makes it known.
 
@@ -98,6 +99,7 @@ def OpenAICompatible(  # noqa: N802 - users read it as the name of a thing
         queue_tokens: The most prompt tokens that may wait there at once.
         poll_seconds: How often a batch is asked for.
         timeout: Seconds that one answer may take.
+        patience: For how long its word is asked for again before it counts: bf.Patience(results=600).
 
     Raises:
         InputError: The name or a setting is not what it must be.

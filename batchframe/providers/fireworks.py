@@ -31,9 +31,21 @@ from batchframe.errors import (
     ProviderUnavailableError,
     UnsupportedError,
 )
-from batchframe.model import Connection, Endpoint, Limits, Part, Phase, Progress, Ticket, Usage
+from batchframe.model import (
+    Brought,
+    Connection,
+    Endpoint,
+    Limits,
+    Part,
+    Patience,
+    Phase,
+    Progress,
+    Ticket,
+    Usage,
+)
 from batchframe.providers.account import Account, bearer
 from batchframe.providers.rest import NotThereError, RefusedError, Rest, is_full
+from batchframe.providers.results import bring
 from batchframe.redact import redact
 
 LOG = logging.getLogger(__name__)
@@ -102,6 +114,7 @@ LONGEST_ID = 63
 
 _ROOM = 8  # for the ends of names that are made of an id: -in, -out, -r123
 _MOST_TURNS = 1000
+_MOST_STATE = 40
 _CONFLICT = 409
 
 
@@ -141,6 +154,7 @@ def Fireworks(  # noqa: N802 - users read it as the name of a thing
     dataset_bytes: int | None = None,
     poll_seconds: float | None = None,
     timeout: float | None = None,
+    patience: Patience | None = None,
 ) -> FireworksProvider:
     """Make the provider `fireworks`.
 
@@ -153,6 +167,7 @@ def Fireworks(  # noqa: N802 - users read it as the name of a thing
             else 500,000,000. Versions of Fireworks' own page say 500 MB and 1 GB.
         poll_seconds: How often a job is asked for.
         timeout: Seconds that one answer may take.
+        patience: For how long its word is asked for again before it counts: bf.Patience(results=600).
 
     Raises:
         InputError: A setting is not what it must be.
@@ -188,6 +203,11 @@ class FireworksProvider:
     def poll_seconds(self) -> float:
         """How often a job is asked for."""
         return self.account.poll_seconds
+
+    @property
+    def patience(self) -> Patience:
+        """For how long its word is asked for again before it counts."""
+        return self.account.patience
 
     def models(self) -> list[str]:
         """Name some models; any other name is passed on, a bare one as Fireworks' own."""
@@ -333,7 +353,7 @@ class FireworksProvider:
             age = time.time() - _moment(ticket.data.get("intended_at"))
             fresh = name not in self._deleted and age < FRESH_SECONDS
             return Progress(Phase.WAITING if fresh else Phase.ENDED)
-        phase = Phase.REFUSED if _turned_away(job) else self._phase(job)
+        phase, state = Phase.REFUSED if _turned_away(job) else self._phase(job), _state(job)
         progress = _object(job.get("jobProgress"))
         good, bad, done = (
             _whole(progress.get(name))
@@ -354,41 +374,42 @@ class FireworksProvider:
                 cached=_whole(progress.get("cachedInputTokenCount")),
             ),
             message=_message(job) if phase in (Phase.FAILED, Phase.REFUSED) else None,
+            owed=(done or 1) if state == "COMPLETED" else None,
+            unknown=None if state in PHASES else state[:_MOST_STATE],
         )
 
     def _phase(self, job: Mapping[str, Any]) -> Phase:
-        state = str(job.get("state", "")).upper().removeprefix("JOB_STATE_")
+        state = _state(job)
         if state not in PHASES and state not in self._odd:
             self._odd.add(state)  # once is enough: it is polled for hours
             told = redact(str(job.get("state", "")).removeprefix("JOB_STATE_"), 40)
             LOG.warning("%s: the job state %r is unknown; it is polled on", NAME, told)
         return PHASES.get(state, Phase.WAITING)
 
-    def fetch(self, ticket: Ticket, folder: Path) -> list[Path]:
+    def fetch(self, ticket: Ticket, folder: Path) -> Brought:
         """Bring all files of the job's result dataset, errors too; a job may have left none."""
         self._stays(ticket)
-        dataset = self._results(ticket)
+        name = ticket.data["batch"]
+        job = self._job(name)
+        dataset = _results(name, job)
         path = f"{self._path('datasets', dataset)}:getDownloadEndpoint"
         try:
             urls = _urls(self.rest.call("GET", path, "say where the results are"))
         except NotThereError:
-            return []
-        return [
-            self._download(url, folder / _file_name(name)) for name, url in sorted(urls.items())
-        ]
+            done = job is not None and _state(job) == "COMPLETED"
+            return Brought(gone=[dataset] if done else [])
+        return bring(
+            [
+                (name, partial(self._download, url, folder / _file_name(name)))
+                for name, url in sorted(urls.items())
+            ]
+        )
 
     def _download(self, url: str, target: Path) -> Path:
         """Bring a file from its signed address, whose signature is in the query."""
         bare, _, query = url.partition("?")
         signed = dict(parse_qsl(query, keep_blank_values=True))
         return self.rest.download(bare, target, "give the result file", params=signed)
-
-    def _results(self, ticket: Ticket) -> str:
-        """Name the result dataset: what the job itself says, as long as there is one."""
-        job = self._job(ticket.data["batch"])
-        said = job.get("outputDatasetId") if job else None
-        short = said.rpartition("/")[2] if isinstance(said, str) else ""
-        return short or f"{ticket.data['batch']}-out"
 
     def cancel(self, ticket: Ticket) -> None:
         """Delete the job, which is the only way to stop it here."""
@@ -403,7 +424,7 @@ class FireworksProvider:
         self._stays(ticket)
         names = [ticket.data["dataset"]] if ticket.data.get("dataset") else []
         if ticket.data.get("batch"):
-            names.append(self._results(ticket))
+            names.append(_results(ticket.data["batch"], self._job(ticket.data["batch"])))
         for name in names:
             with suppress(NotThereError):
                 self.rest.call("DELETE", self._path("datasets", name), "delete a dataset")
@@ -480,6 +501,17 @@ def _job_id(part: Part, turn: int) -> str:
 def _turn(ticket: Ticket | None) -> int:
     """Say how many jobs of a part a full queue turned away before."""
     return (_whole(ticket.data.get("turn")) or 0) if ticket else 0
+
+
+def _results(name: str, job: Mapping[str, Any] | None) -> str:
+    """Name a job's result dataset: what the job itself says, as long as there is one."""
+    said = job.get("outputDatasetId") if job else None
+    short = said.rpartition("/")[2] if isinstance(said, str) else ""
+    return short or f"{name}-out"
+
+
+def _state(job: Mapping[str, Any]) -> str:
+    return str(job.get("state", "")).upper().removeprefix("JOB_STATE_")
 
 
 def _turned_away(job: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from pydantic import field_validator
 from pydantic_settings import SettingsConfigDict
 
 from batchframe.dialects import openai
-from batchframe.model import Endpoint, Limits
+from batchframe.model import Endpoint, Limits, Patience
 from batchframe.providers.account import Account, bearer, key_help
 from batchframe.providers.rest import Rest
 from batchframe.providers.shaped import Shaped, Surface
@@ -64,6 +64,7 @@ def Groq(  # noqa: N802 - users read it as the name of a thing
     window: str | None = None,
     poll_seconds: float | None = None,
     timeout: float | None = None,
+    patience: Patience | None = None,
 ) -> Shaped:
     """Make the provider `groq`.
 
@@ -73,6 +74,7 @@ def Groq(  # noqa: N802 - users read it as the name of a thing
         window: How long a batch may take, from "24h" to "7d".
         poll_seconds: How often a batch is asked for.
         timeout: Seconds that one answer may take.
+        patience: For how long its word is asked for again before it counts: bf.Patience(results=600).
 
     Raises:
         InputError: A setting is not what it must be.

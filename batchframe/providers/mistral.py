@@ -22,10 +22,23 @@ from pydantic_settings import SettingsConfigDict
 
 from batchframe.dialects import mistral
 from batchframe.dialects.dialect import Dialect
-from batchframe.errors import ProviderError, ProviderUnavailableError, UnsupportedError
-from batchframe.model import Connection, Endpoint, Limits, Part, Phase, Progress, Ticket
+from batchframe.errors import ProviderUnavailableError, UnsupportedError
+from batchframe.model import (
+    Brought,
+    Connection,
+    Endpoint,
+    Limits,
+    Part,
+    Patience,
+    Phase,
+    Progress,
+    Ticket,
+)
 from batchframe.providers.account import Account, bearer, connection
+from batchframe.providers.listing import Twin, chosen, is_past
+from batchframe.providers.reasons import reasons
 from batchframe.providers.rest import NotThereError, RefusedError, Rest, is_full
+from batchframe.providers.results import bring, size_of
 from batchframe.redact import redact
 
 LOG = logging.getLogger(__name__)
@@ -71,6 +84,7 @@ PAGE = 100
 
 _RESULT_FILES = ("output_file", "error_file")
 _MOST_CAUSES = 3
+_MOST_STATUS = 40
 _LOOK = "look at the job"
 
 
@@ -101,6 +115,7 @@ def Mistral(  # noqa: N802 - users read it as the name of a thing
     timeout_hours: int | None = None,
     poll_seconds: float | None = None,
     timeout: float | None = None,
+    patience: Patience | None = None,
 ) -> MistralProvider:
     """Make the provider `mistral`.
 
@@ -111,6 +126,7 @@ def Mistral(  # noqa: N802 - users read it as the name of a thing
         timeout_hours: How long a job may take, from 1 to 168 hours; 24 by default.
         poll_seconds: How often a job is asked for.
         timeout: Seconds that one answer may take.
+        patience: For how long its word is asked for again before it counts: bf.Patience(results=600).
 
     Raises:
         InputError: A setting is not what it must be.
@@ -142,6 +158,11 @@ class MistralProvider:
     def poll_seconds(self) -> float:
         """How often a job is asked for."""
         return self.account.poll_seconds
+
+    @property
+    def patience(self) -> Patience:
+        """For how long its word is asked for again before it counts."""
+        return self.account.patience
 
     def models(self) -> list[str]:
         """Name some models; any other name is passed on as it is."""
@@ -210,20 +231,23 @@ class MistralProvider:
                 break
         if not ours:
             return None
-        first, *others = sorted(ours, key=lambda job: _number(job.get("created_at")))
-        for job in others:  # the same rows would be paid for twice
-            LOG.warning(
-                "%s: %s is a duplicate of %s and is cancelled", NAME, job["id"], first["id"]
-            )
-            with suppress(RefusedError):  # it has ended
-                self._cancel(job["id"])
-        files = first.get("input_files")
+        first, others = chosen([self._twin(job) for job in ours])
+        for twin in others:  # the same rows would be paid for twice
+            LOG.warning("%s: %s is a duplicate of %s and is cancelled", NAME, twin.id, first.id)
+            with suppress(RefusedError):  # it has ended meanwhile
+                self._cancel(twin.id)
+        files = next(job for job in ours if job["id"] == first.id).get("input_files")
         file = data.get("file") or (files[0] if isinstance(files, list) and files else None)
-        return Ticket(self.name, {**data, "file": file, "batch": first["id"]})
+        return Ticket(self.name, {**data, "file": file, "batch": first.id})
+
+    def _twin(self, job: Mapping[str, Any]) -> Twin:
+        answers, files = bool(_owed(_status(job), _done(job))), any(map(job.get, _RESULT_FILES))
+        return Twin(job["id"], _number(job.get("created_at")), self._phase(job), answers, files)
 
     def _jobs(self, since: float, asked: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
         """List jobs, the newest first, as far back as `since`."""
         seen: set[str] = set()
+        ages: list[float] = []
         page = 0
         while True:
             params: dict[str, str | int] = {
@@ -237,8 +261,9 @@ class MistralProvider:
             jobs = [job for job in jobs if _named(job)] if isinstance(jobs, list) else []
             fresh = [job for job in jobs if job["id"] not in seen]
             yield from fresh
-            # a server that knows no pages gives the same one again
-            if not fresh or 0 < _number(fresh[-1].get("created_at")) < since:
+            ages += [_number(job.get("created_at")) for job in fresh]
+            # a server that knows no pages gives the same one again, and one may ignore the order
+            if not fresh or is_past(ages, since):
                 return
             seen |= {job["id"] for job in fresh}
             page += 1
@@ -247,20 +272,19 @@ class MistralProvider:
         """Ask how far the job is."""
         job = self._job(ticket)
         phase = self._phase(job)
-        done = _whole(job.get("completed_requests"))
-        good, bad = _whole(job.get("succeeded_requests")), _whole(job.get("failed_requests"))
-        if done is None and (good is not None or bad is not None):
-            done = (good or 0) + (bad or 0)
+        done, status = _done(job), _status(job)
         return Progress(
             phase,
             total=_whole(job.get("total_requests")),
             done=done,
-            failed=bad,
+            failed=_whole(job.get("failed_requests")),
             message=_message(job) if phase in (Phase.FAILED, Phase.REFUSED) else None,
+            owed=_owed(status, done),
+            unknown=None if status in PHASES else status[:_MOST_STATUS],
         )
 
     def _phase(self, job: Mapping[str, Any]) -> Phase:
-        status = str(job.get("status", "")).upper()
+        status = _status(job)
         if status not in PHASES and status not in self._odd:
             self._odd.add(status)  # once is enough: it is polled for hours
             told = redact(str(job.get("status", "")), 40)
@@ -271,23 +295,22 @@ class MistralProvider:
         answered = _whole(job.get("succeeded_requests"))
         return Phase.ENDED if phase is Phase.FAILED and answered else phase
 
-    def fetch(self, ticket: Ticket, folder: Path) -> list[Path]:
+    def fetch(self, ticket: Ticket, folder: Path) -> Brought:
         """Bring the output and the error file; either may be missing."""
         job = self._job(ticket)
-        files = []
-        for kind in _RESULT_FILES:
-            identity = job.get(kind)
-            if not isinstance(identity, str) or not identity:
-                continue
-            path = f"/files/{quote(identity, safe='')}/content"
-            try:
-                target = folder / f"{kind.removesuffix('_file')}.jsonl"
-                files.append(self.rest.download(path, target, "give the result file"))
-            except NotThereError as error:
-                raise ProviderError(
-                    f"{NAME} no longer has the result file {identity}: it was deleted."
-                ) from error
-        return files
+        found = [(kind, job.get(kind)) for kind in _RESULT_FILES]
+        named = [(kind, name) for kind, name in found if isinstance(name, str) and name]
+        return bring([(name, partial(self._download, name, folder, kind)) for kind, name in named])
+
+    def _download(self, identity: str, folder: Path, kind: str) -> Path:
+        target = folder / f"{kind.removesuffix('_file')}.jsonl"
+        if target.exists():
+            return target
+        path = f"/files/{quote(identity, safe='')}"
+        size = size_of(
+            partial(self.rest.call, "GET", path, "look at the result file"), "size_bytes"
+        )
+        return self.rest.download(f"{path}/content", target, "give the result file", size=size)
 
     def cancel(self, ticket: Ticket) -> None:
         """Ask for the end; what is answered is fetched later."""
@@ -330,15 +353,34 @@ def _named(job: object) -> bool:
     return isinstance(job, dict) and isinstance(job.get("id"), str) and bool(job["id"])
 
 
+def _status(job: Mapping[str, Any]) -> str:
+    return str(job.get("status", "")).upper()
+
+
+def _done(job: Mapping[str, Any]) -> int | None:
+    """Give how many rows have an outcome; None: the job does not say."""
+    done = _whole(job.get("completed_requests"))
+    good, bad = _whole(job.get("succeeded_requests")), _whole(job.get("failed_requests"))
+    if done is None and (good is not None or bad is not None):
+        return (good or 0) + (bad or 0)
+    return done
+
+
+def _owed(status: str, done: int | None) -> int | None:
+    """Say how many lines a job's files must hold; what was cancelled has no counts to be trusted."""
+    if status == "SUCCESS":
+        return done or 1  # whatever is not said: no job is without rows
+    return done if status == "TIMEOUT_EXCEEDED" else None
+
+
 def _turned_away(job: Mapping[str, Any]) -> bool:
     """Whether a job failed because the queue was full: nothing of it ran."""
-    failed = str(job.get("status", "")).upper() == "FAILED"
+    failed = _status(job) == "FAILED"
     return failed and any(is_full(None, str(cause.get("message"))) for cause in _causes(job))
 
 
 def _causes(job: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    errors = job.get("errors")
-    return [one for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
+    return reasons(job.get("errors"))
 
 
 def _message(job: Mapping[str, Any]) -> str | None:

@@ -15,7 +15,7 @@ from pydantic import AliasChoices, Field
 from pydantic_settings import SettingsConfigDict
 
 from batchframe.dialects import openai
-from batchframe.model import Endpoint, Limits
+from batchframe.model import Endpoint, Limits, Patience
 from batchframe.providers.account import Account, bearer, key_help
 from batchframe.providers.rest import Rest
 from batchframe.providers.shaped import Shaped, Surface
@@ -75,6 +75,7 @@ def OpenAI(  # noqa: N802 - users read it as the name of a thing
     queue_tokens: int | None = None,
     poll_seconds: float | None = None,
     timeout: float | None = None,
+    patience: Patience | None = None,
 ) -> Shaped:
     """Make the provider `openai`.
 
@@ -86,6 +87,7 @@ def OpenAI(  # noqa: N802 - users read it as the name of a thing
         queue_tokens: The account's limit of enqueued prompt tokens: no part will have more.
         poll_seconds: How often a batch is asked for.
         timeout: Seconds that one answer may take.
+        patience: For how long its word is asked for again before it counts: bf.Patience(results=600).
 
     Raises:
         InputError: A setting is not what it must be.

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import orjson
 
@@ -33,6 +33,7 @@ from batchframe.errors import (
     QuotaError,
     RateLimitError,
 )
+from batchframe.providers.looks import HEAD, is_page, oddity
 from batchframe.providers.quiet import hush
 from batchframe.redact import redact, remember_headers
 
@@ -47,6 +48,11 @@ TRIES = 4
 LONGEST_PAUSE = 60.0
 """Seconds: a `Retry-After` beyond it is told at once, and whoever drives the job waits that long."""
 
+MOST_HOPS = 5
+"""So often one download may be sent on to another address."""
+
+_ONWARD = frozenset({301, 302, 303, 307, 308})
+_PLAIN = frozenset({"accept-encoding", "range"})  # all other headers are for our own host alone
 _FIRST_PAUSE = 0.5
 _CONNECT_SECONDS = 15.0
 _MOST_WORDS = 500
@@ -90,6 +96,20 @@ class RefusedError(ProviderError):
 
 class NotThereError(RefusedError):
     """There is no such batch or file."""
+
+
+class NotWholeError(ProviderUnavailableError):
+    """A file came under HTTP 200, and is not what it should be.
+
+    Args:
+        message: For people.
+        why: What came instead, in a few words.
+        file: What came, where something of it may be of use.
+    """
+
+    def __init__(self, message: str, why: str, file: Path | None = None) -> None:
+        super().__init__(message)
+        self.why, self.file = why, file
 
 
 class _AgainError(Exception):
@@ -172,6 +192,11 @@ class Rest:
         def send() -> Any:
             # a kept connection may be dead, which would leave it open whether the call arrived
             with self._sending(doing), self._fresh() if once else self._kept() as client:
+                if method == "GET":
+                    asked = (self._url(path), params or {}, self._credentials(doing))
+                    with self._opened(client, doing, *asked) as answer:
+                        answer.read()
+                        return self._read(answer, doing)
                 answer = client.request(
                     method, self._url(path), content=content, params=dict(params or {}),
                     headers={**self._credentials(doing), **kind},
@@ -226,7 +251,13 @@ class Rest:
         self._patiently(send, once=False)
 
     def download(
-        self, path: str, target: Path, doing: str, *, params: Mapping[str, str] | None = None
+        self,
+        path: str,
+        target: Path,
+        doing: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        size: int | None = None,
     ) -> Path:
         """Bring a file; it has its name only when it is whole, and what came before is not asked again.
 
@@ -235,43 +266,94 @@ class Rest:
             target: The file to make; one that is there already is whole.
             doing: What the call is for.
             params: The query.
+            size: How many bytes the file has, where that is known.
+
+        Raises:
+            NotWholeError: Whatever came, however often, was no result file or not all of it.
         """
         if target.exists():
             return target
         growing = target.with_name(target.name + ".tmp")
-        self._patiently(lambda: self._pull(path, growing, doing, params or {}), once=False)
+        try:
+            self._patiently(
+                lambda: self._pull(path, growing, doing, params or {}, size), once=False
+            )
+        except NotWholeError as error:
+            growing.replace(target)
+            error.file = target  # its readable lines are answers all the same
+            raise
         growing.replace(target)
         return target
 
-    def _pull(self, path: str, growing: Path, doing: str, params: Mapping[str, str]) -> None:
+    def _pull(
+        self, path: str, growing: Path, doing: str, params: Mapping[str, str], size: int | None
+    ) -> None:
         ours = not path.startswith(("http://", "https://"))
         # packed bytes could not be gone on with
         headers = {"accept-encoding": "identity", **(self._credentials(doing) if ours else {})}
-        with growing.open("ab") as out:
-            held = out.tell()
+        with growing.open("a+b") as out:
+            held = _usable(out, size)
             if held:
                 headers["range"] = f"bytes={held}-"
             url = self._url(path) if ours else path
             with (
                 self._sending(doing),
                 self._kept() as client,
-                client.stream("GET", url, params=dict(params), headers=headers) as answer,
+                self._opened(client, doing, url, params, headers) as answer,
             ):
-                if answer.status_code == 416 and held:  # noqa: PLR2004 - range not satisfiable
-                    return  # it was whole, only its name was missing
-                if not answer.is_success:
-                    answer.read()
-                    self._read(answer, doing)
-                if not _continues(answer, held):
-                    out.truncate(0)
-                    if answer.status_code == 206:  # noqa: PLR2004 - a piece, and not the one we asked for
-                        raise _AgainError(self._away(doing, "it gave another piece of the file"))
-                for (
-                    block
-                ) in answer.iter_raw():  # as it comes: what is gathered is lost with the connection
-                    _write(out, block)
+                if answer.status_code != 416 or not held:  # noqa: PLR2004 - else it was whole, and lacked its name
+                    self._take(answer, out, held, doing)
             out.flush()
             os.fsync(out.fileno())
+            odd = _odd(out, size)
+            if odd is not None:
+                told = self._away(doing, f"what came is {odd}")
+                raise _AgainError(NotWholeError(str(told), odd))
+
+    def _take(self, answer: httpx2.Response, out: BinaryIO, held: int, doing: str) -> None:
+        """Write down what an answer brings, after what is held where it goes on there."""
+        if not answer.is_success:
+            answer.read()
+            self._read(answer, doing)
+        packed = answer.headers.get("content-encoding", "identity").lower() != "identity"
+        if packed or not _continues(answer, held):
+            out.truncate(0)
+            if answer.status_code == 206:  # noqa: PLR2004 - a piece, and not the one we asked for
+                raise _AgainError(self._away(doing, "it gave another piece of the file"))
+        # as it comes: what is gathered is lost with the connection
+        try:
+            for block in answer.iter_bytes() if packed else answer.iter_raw():
+                _write(out, block)
+        except BaseException:
+            if packed:  # the rest of it could not be asked for
+                out.truncate(0)
+            raise
+
+    @contextmanager
+    def _opened(
+        self,
+        client: httpx2.Client,
+        doing: str,
+        url: str,
+        params: Mapping[str, str | int],
+        headers: Mapping[str, str],
+    ) -> Iterator[httpx2.Response]:
+        """Give the answer to a GET, wherever it is sent on to; only our own host sees the credentials."""
+        for _ in range(MOST_HOPS + 1):
+            with client.stream(
+                "GET", url, params=dict(params) or None, headers=dict(headers)
+            ) as answer:
+                place = answer.headers.get("location")
+                if answer.status_code not in _ONWARD or not place:
+                    yield answer
+                    return
+            onward, params = urljoin(str(answer.url), place), {}
+            if urlsplit(onward).scheme != "https" and urlsplit(url).scheme == "https":
+                raise ProviderError(f"{self.name} could not {doing}: it was sent on to plain HTTP.")
+            if _host(onward) != _host(url):
+                headers = {name: headers[name] for name in headers if name.lower() in _PLAIN}
+            url = onward
+        raise ProviderError(f"{self.name} could not {doing}: it was sent on {MOST_HOPS} times.")
 
     def _url(self, path: str) -> str:
         return self.base_url.rstrip("/") + path
@@ -322,6 +404,8 @@ class Rest:
             ) from error
         except httpx2.TransportError as error:
             raise _AgainError(self._away(doing, "the connection was lost")) from error
+        except httpx2.DecodingError as error:
+            raise _AgainError(self._away(doing, "the answer cannot be unpacked")) from error
         except httpx2.InvalidURL as error:
             raise ProviderError(
                 f"{self.name} could not {doing}: an address is malformed "
@@ -407,7 +491,8 @@ def is_full(code: object, message: str) -> bool:
     >>> is_full("token_limit_exceeded", ""), is_full(None, "Enqueued token limit reached for m")
     (True, True)
     """
-    return code == FULL_CODE or any(phrase in message.lower() for phrase in FULL_PHRASES)
+    low = message.lower()
+    return code == FULL_CODE or FULL_CODE in low or any(phrase in low for phrase in FULL_PHRASES)
 
 
 def _error_of(content: bytes) -> dict[str, str]:
@@ -482,6 +567,33 @@ def _continues(answer: httpx2.Response, held: int) -> bool:
     return answer.status_code == 206 and answer.headers.get("content-range", "").startswith(  # noqa: PLR2004
         f"bytes {held}-"
     )
+
+
+def _usable(out: BinaryIO, size: int | None) -> int:
+    """Give how much of what is held can be gone on with; what cannot be is thrown away."""
+    held = out.seek(0, os.SEEK_END)
+    out.seek(0)
+    head = out.read(HEAD)
+    if is_page(head) or oddity(head) is not None or (size is not None and held > size):
+        out.truncate(0)
+        held = 0
+    out.seek(0, os.SEEK_END)
+    return held
+
+
+def _odd(out: BinaryIO, size: int | None) -> str | None:
+    """Say in a few words why what came is not the file; None where nothing speaks against it."""
+    came = out.seek(0, os.SEEK_END)
+    out.seek(0)
+    odd = oddity(out.read(HEAD))
+    if odd is None and size is not None and came != size:
+        return f"{came:,} bytes of a file of {size:,}"
+    return odd
+
+
+def _host(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
 
 
 def _close(clients: Mapping[int, httpx2.Client]) -> None:

@@ -12,16 +12,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from batchframe.dialects.dialect import Dialect
 from batchframe.errors import ProviderError, ProviderUnavailableError, UnsupportedError
 from batchframe.model import (
+    Brought,
     Connection,
     Endpoint,
     Limits,
     Part,
+    Patience,
     Phase,
     Progress,
     RowError,
@@ -29,7 +32,10 @@ from batchframe.model import (
     Usage,
 )
 from batchframe.providers.account import Account, connection
+from batchframe.providers.listing import Twin, chosen, is_past
+from batchframe.providers.reasons import reasons
 from batchframe.providers.rest import NotThereError, RefusedError, Rest, is_full
+from batchframe.providers.results import bring, size_of
 from batchframe.redact import redact
 
 LOG = logging.getLogger(__name__)
@@ -46,6 +52,7 @@ FILE_SECONDS = 600.0
 PAGE = 100
 
 _MOST_WORDS = 500
+_MOST_STATUS = 40
 
 PHASES: Mapping[str, Phase] = {
     "validating": Phase.WAITING,
@@ -61,15 +68,15 @@ PHASES: Mapping[str, Phase] = {
 }
 """Statuses in lower case, in both spellings that are in use; any other one is WAITING."""
 
-ROW_CODES = frozenset(
+ALL_CODES = frozenset(
     {
-        "invalid_json_line", "duplicate_custom_id", "missing_required_parameter", "invalid_request",
-        "streaming_unsupported",
+        "invalid_url", "url_mismatch", "token_limit_exceeded", "too_many_tasks", "empty_file",
+        "input_modified", "input_no_permissions",
     }
 )  # fmt: skip
-"""Codes that are about one line, which would make the next batch fail as well.
+"""Codes that are about all lines, although a service may name one (OpenAI's and Azure's, 2026-11).
 
-A wrong model or url is none of them: all lines of ours have the same.
+Any other fault that names a line is that line's: it would make the next batch fail as well.
 """
 
 _RESULT_FILES = ("output_file_id", "error_file_id")
@@ -94,6 +101,7 @@ class Surface:
         pages: The list of batches has pages.
         body: More members of the body that creates a batch.
         about_all: Words, in lower case, of faults that are about all lines although they name one.
+        all_codes: Codes of such faults, likewise.
     """
 
     endpoints: Mapping[Endpoint, str]
@@ -110,6 +118,7 @@ class Surface:
     pages: bool = True
     body: Mapping[str, Any] = field(default_factory=dict)
     about_all: tuple[str, ...] = ()
+    all_codes: frozenset[str] = ALL_CODES
 
 
 @dataclass
@@ -141,6 +150,11 @@ class Shaped:
     def poll_seconds(self) -> float:
         """How often a batch is asked for."""
         return self.account.poll_seconds
+
+    @property
+    def patience(self) -> Patience:
+        """For how long its word is asked for again before it counts."""
+        return self.account.patience
 
     @property
     def carries_metadata(self) -> bool:
@@ -239,15 +253,21 @@ class Shaped:
         ours = [batch for batch in self._batches(since) if self._is_ours(batch, part, data)]
         if not ours:
             return None
-        first, *others = sorted(ours, key=_age)
-        for batch in others:  # the same rows would be paid for twice
+        first, others = chosen([self._twin(batch) for batch in ours])
+        for twin in others:  # the same rows would be paid for twice
             LOG.warning(
-                "%s: %s is a duplicate of %s and is cancelled", self.name, batch["id"], first["id"]
+                "%s: %s is a duplicate of %s and is cancelled", self.name, twin.id, first.id
             )
-            with suppress(RefusedError):  # it has ended
-                self._cancel(batch["id"])
-        known = {**data, "file": data.get("file") or first.get("input_file_id")}
-        return self._ticket(Ticket(self.name, known), first["id"])
+            with suppress(RefusedError):  # it has ended meanwhile
+                self._cancel(twin.id)
+        batch = next(batch for batch in ours if batch["id"] == first.id)
+        known = {**data, "file": data.get("file") or batch.get("input_file_id")}
+        return self._ticket(Ticket(self.name, known), first.id)
+
+    def _twin(self, batch: Mapping[str, Any]) -> Twin:
+        done, _ = _done(batch)
+        answers, files = bool(_owed(_status(batch), done)), any(map(batch.get, _RESULT_FILES))
+        return Twin(batch["id"], _age(batch), self._phase(batch), answers, files)
 
     def _is_ours(self, batch: Mapping[str, Any], part: Part, data: Mapping[str, Any]) -> bool:
         if not isinstance(batch.get("id"), str) or _turned_away(batch):
@@ -260,8 +280,8 @@ class Shaped:
         )
 
     def _batches(self, since: float) -> Iterator[Mapping[str, Any]]:
-        """List batches, the newest first, as far back as `since`."""
-        after = None
+        """List batches, as far back as `since` where the list is seen to come newest first."""
+        after, ages, seen = None, list[float](), set[object]()
         while True:
             params: dict[str, str | int] = {**self.surface.params}
             if self.surface.pages:
@@ -270,11 +290,13 @@ class Shaped:
             batches = found.get("data") if isinstance(found, dict) else found
             batches = [batch for batch in batches or [] if isinstance(batch, dict)]
             yield from batches
-            last = batches[-1] if batches else {}
+            ages += map(_age, batches)
+            after = batches[-1].get("id") if batches else None
             more = isinstance(found, dict) and found.get("has_more") and self.surface.pages
-            if not more or last.get("id") in (None, after) or 0 < _age(last) < since:
+            # a server that knows no pages gives the same one again
+            if not more or after is None or after in seen or is_past(ages, since):
                 return
-            after = last["id"]
+            seen |= {str(batch.get("id")) for batch in batches}
 
     def poll(self, ticket: Ticket) -> Progress:
         """Ask how far the batch is."""
@@ -282,17 +304,18 @@ class Shaped:
         phase = self._phase(batch)
         if _turned_away(batch):
             phase = Phase.REFUSED
-        counts = batch.get("request_counts")
-        counts = counts if isinstance(counts, dict) else {}
-        done, failed = _whole(counts.get("completed")), _whole(counts.get("failed"))
+        done, counts = _done(batch)
+        status = _status(batch)
         return Progress(
             phase,
             total=_whole(counts.get("total")),
-            done=None if done is None and failed is None else (done or 0) + (failed or 0),
-            failed=failed,
+            done=done,
+            failed=_whole(counts.get("failed")),
             usage=_usage(batch.get("usage")),
             message=self._message(batch) if phase in (Phase.FAILED, Phase.REFUSED) else None,
-            rejected=_rejected(batch, self.surface.about_all) if phase is Phase.FAILED else (),
+            rejected=_rejected(batch, self.surface) if phase is Phase.FAILED else (),
+            owed=_owed(status, done),
+            unknown=None if status in PHASES else status[:_MOST_STATUS],
         )
 
     def _message(self, batch: Mapping[str, Any]) -> str | None:
@@ -307,7 +330,7 @@ class Shaped:
         return " ".join(filter(None, ("; ".join(filter(None, told)), *advice))) or None
 
     def _phase(self, batch: Mapping[str, Any]) -> Phase:
-        status = str(batch.get("status", "")).lower()
+        status = _status(batch)
         if status not in PHASES and status not in self._odd:
             self._odd.add(status)  # once is enough: it is polled for hours
             LOG.warning(
@@ -317,24 +340,21 @@ class Shaped:
             )
         return PHASES.get(status, Phase.WAITING)
 
-    def fetch(self, ticket: Ticket, folder: Path) -> list[Path]:
+    def fetch(self, ticket: Ticket, folder: Path) -> Brought:
         """Bring the output and the error file; either may be missing."""
         batch = self._get(f"/batches/{ticket.data['batch']}", "look at the batch")
-        found = [(kind, batch[kind]) for kind in _RESULT_FILES if batch.get(kind)]
-        return [self._download(str(identity), folder, kind) for kind, identity in found]
+        found = [(kind, str(batch[kind])) for kind in _RESULT_FILES if batch.get(kind)]
+        return bring([(name, partial(self._download, name, folder, kind)) for kind, name in found])
 
     def _download(self, identity: str, folder: Path, kind: str) -> Path:
         target = folder / f"{kind.removesuffix('_file_id')}.jsonl"
-        params = dict(self.surface.params)
-        try:
-            return self.rest.download(
-                f"/files/{identity}/content", target, "give the result file", params=params
-            )
-        except NotThereError as error:
-            raise ProviderError(
-                f"{self.name} no longer has the result file {identity}: it was deleted, or kept for as "
-                "long as they keep them (30 days at OpenAI)."
-            ) from error
+        if target.exists():
+            return target
+        path, params = f"/files/{identity}", dict(self.surface.params)
+        size = size_of(lambda: self._get(path, "look at the result file"), "bytes")
+        return self.rest.download(
+            f"{path}/content", target, "give the result file", params=params, size=size
+        )
 
     def cancel(self, ticket: Ticket) -> None:
         """Ask for the end; what is answered is fetched later."""
@@ -369,34 +389,51 @@ def _metadata(part: Part) -> dict[str, str]:
     return {**part.metadata, TAG: part.key, "job": part.job_id, "part": str(part.number)}
 
 
+def _status(batch: Mapping[str, Any]) -> str:
+    return str(batch.get("status", "")).lower()
+
+
+def _done(batch: Mapping[str, Any]) -> tuple[int | None, Mapping[str, Any]]:
+    """Give how many rows have an outcome, and all counts; None: the batch does not say."""
+    counts = batch.get("request_counts")
+    counts = counts if isinstance(counts, dict) else {}
+    good, bad = _whole(counts.get("completed")), _whole(counts.get("failed"))
+    return (None if good is None and bad is None else (good or 0) + (bad or 0)), counts
+
+
+def _owed(status: str, done: int | None) -> int | None:
+    """Say how many lines a batch's files must hold; counts of cancelled batches were seen to be wrong."""
+    if status == "completed":
+        return done or 1  # whatever is not said: no batch is without rows
+    return done if status == "expired" else None
+
+
 def _turned_away(batch: Mapping[str, Any]) -> bool:
     """Whether a batch failed because the queue was full: nothing of it ran."""
-    if str(batch.get("status", "")).lower() != "failed":
+    if _status(batch) != "failed":
         return False
     return any(is_full(fault.get("code"), str(fault.get("message"))) for fault in _faults(batch))
 
 
 def _faults(batch: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    errors = batch.get("errors")
-    data = errors.get("data") if isinstance(errors, dict) else errors
-    found: list[Mapping[str, Any]] = []
-    if isinstance(data, list):
-        found = [fault for fault in data if isinstance(fault, dict)]
-    if not found and isinstance(batch.get("error"), str):  # Together's is one sentence
-        found = [{"message": batch["error"]}]
-    return found
+    """Give why a batch failed: a list of objects at OpenAI, one sentence at Together, anything elsewhere."""
+    for name in ("errors", "error"):
+        found = reasons(batch.get(name))
+        if found:
+            return found
+    return []
 
 
-def _rejected(
-    batch: Mapping[str, Any], about_all: tuple[str, ...]
-) -> tuple[tuple[int, RowError], ...]:
+def _rejected(batch: Mapping[str, Any], surface: Surface) -> tuple[tuple[int, RowError], ...]:
     """Find the lines that made a whole batch fail; a service names the first one only."""
     found = []
     for fault in _faults(batch):
         line, code = _whole(fault.get("line")), str(fault.get("code") or "")
         said = str(fault.get("message") or "")
-        if line and code in ROW_CODES and not any(word in said.lower() for word in about_all):
-            found.append((line, RowError(redact(code), redact(said, _MOST_WORDS))))
+        words = any(word in said.lower() for word in surface.about_all)
+        if line and not words and code.lower() not in surface.all_codes:
+            code = redact(code) or "invalid_request"
+            found.append((line, RowError(code, redact(said, _MOST_WORDS))))
     return tuple(found)
 
 

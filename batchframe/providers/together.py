@@ -11,7 +11,7 @@ from pydantic import field_validator
 from pydantic_settings import SettingsConfigDict
 
 from batchframe.dialects import together
-from batchframe.model import Endpoint, Limits
+from batchframe.model import Endpoint, Limits, Patience
 from batchframe.providers.account import Account, bearer, key_help
 from batchframe.providers.rest import Rest
 from batchframe.providers.shaped import Shaped, Surface
@@ -61,6 +61,7 @@ def Together(  # noqa: N802 - users read it as the name of a thing
     base_url: str | None = None,
     poll_seconds: float | None = None,
     timeout: float | None = None,
+    patience: Patience | None = None,
 ) -> Shaped:
     """Make the provider `together`.
 
@@ -69,6 +70,7 @@ def Together(  # noqa: N802 - users read it as the name of a thing
         base_url: Where the API begins; by default `TOGETHER_BASE_URL`, else Together's own.
         poll_seconds: How often a batch is asked for.
         timeout: Seconds that one answer may take.
+        patience: For how long its word is asked for again before it counts: bf.Patience(results=600).
 
     Raises:
         InputError: A setting is not what it must be.

@@ -28,9 +28,20 @@ from pydantic_settings import SettingsConfigDict
 from batchframe.dialects import xai
 from batchframe.dialects.dialect import Dialect
 from batchframe.errors import ProviderUnavailableError, UnsupportedError
-from batchframe.model import Connection, Endpoint, Limits, Part, Phase, Progress, Ticket
+from batchframe.model import (
+    Brought,
+    Connection,
+    Endpoint,
+    Limits,
+    Part,
+    Patience,
+    Phase,
+    Progress,
+    Ticket,
+)
 from batchframe.providers.account import Account, bearer, connection
-from batchframe.providers.rest import NotThereError, RefusedError, Rest, is_full
+from batchframe.providers.listing import Twin, chosen
+from batchframe.providers.rest import NotThereError, NotWholeError, RefusedError, Rest, is_full
 from batchframe.redact import redact
 
 LOG = logging.getLogger(__name__)
@@ -67,6 +78,7 @@ _DAY = 86_400.0
 _HOUR = 3600.0
 _LOOK = "look at the batch"
 _RESULTS = "results.jsonl"
+_MOST_STATE = 80
 
 
 class Settings(Account):
@@ -100,6 +112,7 @@ def XAI(  # noqa: N802 - users read it as the name of a thing
     settle_seconds: float | None = None,
     poll_seconds: float | None = None,
     timeout: float | None = None,
+    patience: Patience | None = None,
 ) -> XAIProvider:
     """Make the provider `xai`.
 
@@ -111,6 +124,7 @@ def XAI(  # noqa: N802 - users read it as the name of a thing
         settle_seconds: How long the counters of a cancelled batch must stay the same; 20 by default.
         poll_seconds: How often a batch is asked for.
         timeout: Seconds that one answer may take.
+        patience: For how long its word is asked for again before it counts: bf.Patience(results=600).
 
     Raises:
         InputError: A setting is not what it must be.
@@ -159,6 +173,11 @@ class XAIProvider:
     def poll_seconds(self) -> float:
         """How often a batch is asked for."""
         return self.account.poll_seconds
+
+    @property
+    def patience(self) -> Patience:
+        """For how long its word is asked for again before it counts."""
+        return self.account.patience
 
     def models(self) -> list[str]:
         """Name the models that have batches; any other name is passed on."""
@@ -212,14 +231,14 @@ class XAIProvider:
         ours = [batch for batch in ours if not _turned_away(batch)]
         if not ours:
             return None
-        first, *others = sorted(ours, key=lambda batch: _moment(batch.get("create_time")) or 0.0)
-        for batch in others:  # the same rows would be paid for twice
-            younger, older = batch["batch_id"], first["batch_id"]
-            LOG.warning("%s: %s is a duplicate of %s and is cancelled", NAME, younger, older)
-            with suppress(RefusedError):  # it has ended
-                self._cancel(younger)
-        known = {**data, "file": data.get("file") or first.get("input_file_id")}
-        return _ticket(known, part, first["batch_id"])
+        first, others = chosen([_twin(batch) for batch in ours])
+        for twin in others:  # the same rows would be paid for twice
+            LOG.warning("%s: %s is a duplicate of %s and is cancelled", NAME, twin.id, first.id)
+            with suppress(RefusedError):  # it has ended meanwhile
+                self._cancel(twin.id)
+        batch = next(batch for batch in ours if batch["batch_id"] == first.id)
+        known = {**data, "file": data.get("file") or batch.get("input_file_id")}
+        return _ticket(known, part, first.id)
 
     def _batches(self) -> Iterator[Mapping[str, Any]]:
         for page in self._pages("/batches", LISTED, "list the batches"):
@@ -250,6 +269,9 @@ class XAIProvider:
             done=counts.answered if known else None,
             failed=counts.bad,
             message=said if phase in (Phase.FAILED, Phase.REFUSED) else None,
+            # counters of a cancelled batch were seen to change back
+            owed=counts.answered if phase is Phase.ENDED and not batch.get("cancel_time") else None,
+            unknown=None if counts.pending is not None else str(batch.get("state"))[:_MOST_STATE],
         )
 
     def _phase(self, batch: Mapping[str, Any], counts: Counts, ticket: Ticket) -> Phase:
@@ -295,7 +317,7 @@ class XAIProvider:
         end = _moment(batch.get("expire_time"))
         return end is not None and time.time() > end + _DAY  # it may be a date alone
 
-    def fetch(self, ticket: Ticket, folder: Path) -> list[Path]:
+    def fetch(self, ticket: Ticket, folder: Path) -> Brought:
         """Bring the pages of results as one file; it has its name only when it is whole.
 
         After each page it is written down where the next one begins, so that what came before is not
@@ -303,32 +325,37 @@ class XAIProvider:
         """
         target = folder / _RESULTS
         if target.exists():
-            return [target]
+            return Brought([target])
         growing = target.with_name(f"{_RESULTS}.tmp")
         mark = target.with_name(f"{_RESULTS}.mark")
         path = f"{_path(ticket.data['batch'])}/results"
         with growing.open("ab") as out:
             token = _resume(mark, out)
             try:
-                self._bring(path, token, out, mark)
-            except RefusedError:
-                if token is None:
-                    raise
-                # a place in the list that is no longer known
-                _cut(out, 0)
-                self._bring(path, None, out, mark)
+                self._bring_from(path, token, out, mark)
+            except NotThereError:
+                return Brought(gone=[f"the results of {ticket.data['batch']}"])
         growing.replace(target)
         mark.unlink(missing_ok=True)
-        return [target]
+        return Brought([target])
+
+    def _bring_from(self, path: str, token: str | None, out: BinaryIO, mark: Path) -> None:
+        """Write the pages from a place on, or all of them where that place is no longer known."""
+        try:
+            self._bring(path, token, out, mark)
+        except RefusedError:
+            if token is None:
+                raise
+            _cut(out, 0)
+            self._bring(path, None, out, mark)
 
     def _bring(self, path: str, token: str | None, out: BinaryIO, mark: Path) -> None:
         """Write all pages from a place on."""
         for page in self._pages(path, PAGE, "give the results", token):
             results = page.get("results")
             if not isinstance(results, list):
-                raise ProviderUnavailableError(
-                    f"{NAME} gave a page of results that holds none. What is paid is kept."
-                )
+                told = f"{NAME} gave a page of results that holds none. What is paid is kept."
+                raise NotWholeError(told, "a page without results")
             out.writelines(_line(result) for result in results)
             out.flush()
             os.fsync(out.fileno())
@@ -384,6 +411,15 @@ def _counts(batch: Mapping[str, Any]) -> Counts:
     state = state if isinstance(state, dict) else {}
     names = ("num_requests", "num_pending", "num_success", "num_error", "num_cancelled")
     return Counts(*(_whole(state.get(name)) for name in names))
+
+
+def _twin(batch: Mapping[str, Any]) -> Twin:
+    counts = _counts(batch)
+    over = bool(_said(batch) or batch.get("cancel_time")) or (counts.pending == 0 and counts.total)
+    phase = Phase.ENDED if over else Phase.RUNNING
+    made = _moment(batch.get("create_time")) or 0.0
+    sure = not batch.get("cancel_time")
+    return Twin(batch["batch_id"], made, phase, sure and bool(counts.answered), not sure)
 
 
 def _said(batch: Mapping[str, Any]) -> str | None:

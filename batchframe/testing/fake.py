@@ -24,7 +24,7 @@ from typing import Any
 from batchframe.dialects import openai
 from batchframe.dialects.dialect import Dialect
 from batchframe.errors import UnsupportedError
-from batchframe.model import Connection, Endpoint, Limits, Part, Phase, Progress, Ticket
+from batchframe.model import Connection, Endpoint, Limits, Part, Patience, Phase, Progress, Ticket
 
 Answer = Callable[[dict[str, Any]], str | dict[str, Any]]
 """OpenAI body -> the answer's text, or a whole response body."""
@@ -83,6 +83,8 @@ class Fake:
             answered), "failed_late" (the first half answered, no line for the rest).
         lines: Called with the result lines before they are written: shuffle, drop, double, damage.
         limits: What one part may hold.
+        poll_seconds: How often it is asked for.
+        patience: For how long its word is asked for again; it neither lags nor loses anything.
     """
 
     folder: Path
@@ -93,6 +95,7 @@ class Fake:
     lines: Callable[[list[bytes]], Iterable[bytes]] = field(default=lambda lines: lines)
     limits: Limits = LIMITS
     poll_seconds: float = 0.01
+    patience: Patience = Patience(results=1.0, gone=0.05, absent=0.0)  # noqa: RUF009 - it is frozen
 
     def models(self) -> list[str]:
         """Any name works; this one is shown."""

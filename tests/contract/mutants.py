@@ -13,7 +13,7 @@ from batchframe import redact
 from batchframe.dialects import openai as words
 from batchframe.dialects.dialect import Dialect
 from batchframe.errors import ProviderError, QueueFullError
-from batchframe.model import Limits, ModelRef, Phase, Ticket
+from batchframe.model import Limits, ModelRef, Phase, Progress, Ticket
 from batchframe.providers.openai import OpenAI
 from batchframe.providers.rest import Rest, _AgainError
 from batchframe.providers.shaped import Shaped
@@ -118,7 +118,87 @@ def drops_partial_results(**settings):
     return spoiled(Strict, **settings)
 
 
+class _Gullible(Rest):
+    def download(self, path, target, doing, *, params=None, size=None):
+        with self._kept() as client:
+            answer = client.get(self._url(path), params=params, headers=self.headers())
+        self._read(answer, doing) if answer.status_code >= 400 else target.write_bytes(
+            answer.content
+        )
+        return target
+
+
+def _uncounted(kind=Shaped, **settings):
+    class Uncounted(kind):
+        def poll(self, ticket):
+            return replace(super().poll(ticket), owed=None)
+
+    return spoiled(Uncounted, **settings)
+
+
+def takes_whatever_comes(**settings):
+    made = _uncounted(**settings)
+    made.rest = _rest_of(made, _Gullible)
+    return made
+
+
+def believes_that_it_has_ended(**settings):
+    return _uncounted(**settings)
+
+
+def takes_every_refusal_for_the_end(**settings):
+    class Rash(Shaped):
+        def poll(self, ticket):
+            try:
+                return super().poll(ticket)
+            except ProviderError as error:
+                return Progress(Phase.FAILED, message=str(error))
+
+        def fetch(self, ticket, folder):
+            return []
+
+    return spoiled(Rash, **settings)
+
+
+def stops_for_a_file_that_is_gone(**settings):
+    class Strict(Shaped):
+        def fetch(self, ticket, folder):
+            found = super().fetch(ticket, folder)
+            if found.gone:
+                raise ProviderError("a file is gone")
+            return found
+
+    return spoiled(Strict, **settings)
+
+
+def keeps_the_unknown_to_itself(**settings):
+    class Silent(Shaped):
+        def poll(self, ticket):
+            return replace(super().poll(ticket), unknown=None)
+
+    return spoiled(Silent, patience={**settings.pop("patience"), "unknown": 0.01}, **settings)
+
+
 # promise 4
+
+
+def expects_the_newest_first(**settings):
+    class Sure(Shaped):
+        def _batches(self, since):
+            for batch in super()._batches(since):
+                if batch["created_at"] < since:
+                    return
+                yield batch
+
+    return spoiled(Sure, **settings)
+
+
+def keeps_the_older_twin(**settings):
+    class Old(Shaped):
+        def _twin(self, batch):
+            return replace(super()._twin(batch), phase=Phase.RUNNING)
+
+    return spoiled(Old, **settings)
 
 
 def never_finds(**settings):
@@ -168,7 +248,7 @@ class _Careless(Rest):
 
 
 def takes_half_a_file_for_a_whole_one(**settings):
-    made = spoiled(**settings)
+    made = _uncounted(**settings)
     made.rest = _rest_of(made, _Careless)
     return made
 
@@ -388,9 +468,7 @@ def leaves_files_behind(**settings):
 def takes_a_missing_file_for_none(**settings):
     class Lenient(Shaped):
         def fetch(self, ticket, folder):
-            with suppress(ProviderError):
-                return super().fetch(ticket, folder)
-            return []
+            return [*super().fetch(ticket, folder)]
 
     return spoiled(Lenient, **settings)
 

@@ -31,6 +31,8 @@ PAGES = "test_a_batch_is_found_on_whichever_page_it_is"
 QUOTED = "test_a_key_that_looks_like_none_and_is_quoted_is_nowhere"
 REFUSED_ROWS = "test_a_row_that_failed_is_an_error_and_the_others_are_answers"
 STATUSES = "test_every_documented_status_has_its_phase"
+WRONG = "test_what_comes_in_place_of_results_is_not_taken_for_them"
+NOT_THERE = "test_one_answer_that_there_is_no_such_thing_proves_nothing"
 UNKNOWN = "test_an_unknown_status_means_waiting_and_is_logged_once"
 
 BITES = (
@@ -53,7 +55,17 @@ BITES = (
         "test_an_expired_batch_keeps_what_was_answered_and_the_rest_can_be_sent_again",
         {},
     ),
+    ("takes_whatever_comes", WRONG, {"wrong": "page", "times": 1}),
+    ("takes_whatever_comes", WRONG, {"wrong": "error", "times": 1}),
+    ("takes_whatever_comes", WRONG, {"wrong": "nothing", "times": 6}),
+    ("takes_whatever_comes", WRONG, {"wrong": "half", "times": 1}),
+    ("believes_that_it_has_ended", "test_a_batch_that_has_ended_may_name_its_files_later", {}),
+    ("believes_that_it_has_ended", "test_what_can_be_read_is_there_though_results_fall_short", {}),
+    ("takes_every_refusal_for_the_end", NOT_THERE, {"call": "get"}),
+    ("stops_for_a_file_that_is_gone", "test_rows_of_a_file_that_is_gone_say_so_and_lock_nothing_up", {}),
     # 4: paid once, whatever dies
+    ("expects_the_newest_first", "test_a_batch_is_found_in_a_list_that_begins_with_the_oldest", {}),
+    ("keeps_the_older_twin", "test_of_two_batches_the_one_with_results_is_kept", {}),
     ("never_finds", "test_a_process_killed_between_any_two_steps_pays_once", {}),
     ("never_finds", "test_a_batch_whose_making_was_not_confirmed_is_found_again", {}),
     ("never_finds", "test_a_ticket_survives_json_and_finds_its_batch", {}),
@@ -69,6 +81,7 @@ BITES = (
         "test_a_job_outlives_odd_batch_objects",
         {"oddity": "a status that nobody knows"},
     ),
+    ("keeps_the_unknown_to_itself", "test_a_job_outlives_odd_batch_objects", {"oddity": "a status that nobody knows"}),
     ("takes_expired_for_running", "test_every_documented_status_has_its_phase", {}),
     ("counts_nothing_as_nothing", "test_counts_and_tokens_of_a_batch_are_told_while_it_runs", {}),
     # 6: limits and queues

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 
 import orjson
 from hypothesis import strategies as st
 
+from batchframe.errors import JobFailedError
 from batchframe.model import Endpoint, ModelRef, Part, Phase, Ticket
 from batchframe.providers import rest
 
@@ -31,6 +33,18 @@ def close(made):
     """End their connections: what a process leaves to its end, a test may not."""
     for client in made:
         client.close()
+
+
+PATIENCE = {"results": 0.1, "gone": 0.05, "absent": 0.05}
+"""What takes a provider minutes takes milliseconds here."""
+
+
+def finished(job):
+    """Wait for a job; one that stops since results fall short goes on with what there is."""
+    with suppress(JobFailedError):
+        return job.result()
+    assert " counts " in job.view.message
+    return job.retry().result()
 
 
 OVER = (Phase.ENDED, Phase.FAILED, Phase.REFUSED)

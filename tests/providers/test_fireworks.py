@@ -10,7 +10,20 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from native import JSON, Nowhere, begun, close, objects, part, polled, quicken, replies, wire
+from native import (
+    JSON,
+    PATIENCE,
+    Nowhere,
+    begun,
+    close,
+    finished,
+    objects,
+    part,
+    polled,
+    quicken,
+    replies,
+    wire,
+)
 
 from batchframe.errors import (
     AuthenticationError,
@@ -56,7 +69,11 @@ def cloud():
 def provider(cloud):
     """Its provider."""
     return Fireworks(
-        api_key=cloud.key, account_id="fake-account", base_url=cloud.url, poll_seconds=0.01
+        api_key=cloud.key,
+        account_id="fake-account",
+        base_url=cloud.url,
+        poll_seconds=0.01,
+        patience=PATIENCE,
     )
 
 
@@ -68,7 +85,7 @@ def submitted(provider, rows=8):
     frame = pl.DataFrame({"text": [f"row {n}" for n in range(rows)]})
     with registered(provider):
         job = frame.batch.submit(model="fireworks/llama-v3p3-70b-instruct", prompt="{text}")
-        return job, job.result()
+        return job, finished(job)
 
 
 def test_a_frame_goes_there_and_back(cloud, provider):

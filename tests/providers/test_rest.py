@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import gzip
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from batchframe import errors
 from batchframe.providers import rest
-from batchframe.providers.rest import NotThereError, RefusedError, Rest
+from batchframe.providers.rest import NotThereError, NotWholeError, RefusedError, Rest
 
 KEY = "0123456789abcdef-no-known-prefix"
 OK = (200, {"content-type": "application/json"}, b'{"id":"x"}')
@@ -195,7 +196,7 @@ def test_a_call_that_may_have_happened_after_a_rate_limit_is_no_rate_limit(then)
         (401, b"", errors.AuthenticationError, "acme could not look: HTTP status 401 (HTTP 401). Set ACME_API_KEY."),
         (403, b"<!doctype html><p>KEY", errors.ProviderUnavailableError, "acme could not look: it answered with a web page (HTTP 403). What is paid is kept. A firewall or proxy on the way may be the cause, or else the key. Set ACME_API_KEY."),
         (520, b"<!doctype html><p>KEY", errors.ProviderUnavailableError, "acme could not look: it answered with a web page (HTTP 520). What is paid is kept."),
-        (307, b"", RefusedError, "acme could not look: HTTP status 307 (HTTP 307)."),
+        (300, b"", RefusedError, "acme could not look: HTTP status 300 (HTTP 300)."),
     ],
 )  # fmt: skip
 def test_errors_come_from_our_tree_without_the_key(status, body, kind, message):
@@ -333,3 +334,90 @@ def test_the_way_shows_no_key():
     with pytest.raises(errors.ProviderError) as told:
         broken.call("GET", "/x", "look")
     assert "sk-" not in str(told.value)
+
+
+def redirect(to, status=302):
+    return (status, {"location": to}, b"")
+
+
+RESULT = b'{"custom_id":"r0","response":null}\n'
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_download_that_is_sent_on_is_followed_with_the_key_at_home(status, tmp_path):
+    """The same host is still the provider."""
+    with server(redirect("/elsewhere?x=1", status), (200, {}, RESULT)) as (url, asked):
+        file = way(url).download("/files/f/content", tmp_path / "out", "give the result file")
+    assert file.read_bytes() == RESULT
+    assert [(path, KEY in str(headers)) for _, path, headers in asked] == [
+        ("/v1/files/f/content", True), ("/elsewhere?x=1", True),
+    ]  # fmt: skip
+
+
+def test_another_host_never_sees_the_key(tmp_path):
+    """A store with signed addresses, or somebody else."""
+    with server((200, {}, RESULT)) as (there, foreign), server(redirect(there)) as (url, _):
+        way(url).download("/f", tmp_path / "out", "give the result file")
+    ((_, _, headers),) = foreign
+    assert KEY not in str(headers)
+
+
+def test_being_sent_on_for_ever_ends(tmp_path):
+    """It is an error, and says so."""
+    with (
+        server(redirect("/again")) as (url, asked),
+        pytest.raises(errors.ProviderError, match="sent on 5 times"),
+    ):
+        way(url).download("/f", tmp_path / "out", "give the result file")
+    assert len(asked) == 6
+
+
+def test_a_create_is_never_sent_on():
+    """Only what may be repeated is."""
+    with server(redirect("/x", 307)) as (url, asked), pytest.raises(RefusedError):
+        way(url).call("POST", "/batches", "create the batch", once=True)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "size", "why"),
+    [
+        (b"<!DOCTYPE html><p>Bad gateway", None, "a web page"),
+        (b'{"error":{"message":"no"}}', None, "an error message"),
+        (b'{\n "detail": "no"\n}', None, "an error message"),
+        (RESULT[:9], len(RESULT), "9 bytes of a file of 35"),
+        (b"", len(RESULT), "0 bytes of a file of 35"),
+        (RESULT * 2, len(RESULT), "70 bytes of a file of 35"),
+    ],
+)
+def test_what_is_no_result_file_is_asked_for_again_and_then_told(body, size, why, tmp_path, pauses):
+    """Under HTTP 200, too; what came is there for whoever can use it."""
+    with server((200, {}, body)) as (url, asked), pytest.raises(NotWholeError) as told:
+        way(url).download("/f", tmp_path / "out", "give the result file", size=size)
+    assert told.value.why == why
+    assert told.value.file == tmp_path / "out"
+    assert len(asked) == rest.TRIES
+    assert len(pauses) == rest.TRIES - 1
+
+
+def test_a_page_that_was_cut_is_not_gone_on_with(tmp_path):
+    """The rest of the real file glued to it would be lost."""
+
+    def page(handler):
+        handler.send_response(200)
+        handler.send_header("content-length", "9999")
+        handler.end_headers()
+        handler.wfile.write(b"<html>Bad gateway")
+        handler.close_connection = True
+
+    with server(page, (200, {}, RESULT)) as (url, asked):
+        file = way(url).download("/f", tmp_path / "out", "give the result file")
+    assert file.read_bytes() == RESULT
+    assert "range" not in asked[1][2]
+
+
+def test_a_packed_file_is_unpacked(tmp_path):
+    """Though identity was asked for."""
+    with server((200, {"content-encoding": "gzip"}, gzip.compress(RESULT))) as (url, _):
+        file = way(url).download("/f", tmp_path / "out", "give the result file", size=len(RESULT))
+    assert file.read_bytes() == RESULT

@@ -22,13 +22,16 @@ from batchframe.testing.clouds.clock import Clock
 from batchframe.testing.clouds.faults import Faults
 from batchframe.testing.clouds.flavour import Flavour, Operation, compiled
 from batchframe.testing.clouds.nouns import ENDED, Batch, Pace, Problem, StoredFile
-from batchframe.testing.clouds.wire import Call, Refused, Reply, Server
+from batchframe.testing.clouds.wire import Call, Refused, Reply, Server, wrong
 from batchframe.testing.fake import Answer, echo
 
 QUEUE_FULL = (
     "Enqueued token limit reached for {model} in organization {organization}. Limit: 2,000,000 "
     "enqueued tokens. Please try again once some in_progress batches have been completed."
 )
+FILES = frozenset({"output_file_id", "error_file_id", "output_file", "error_file"})
+"""Names in batch objects that hold result files."""
+
 OPEN = ("/signed/", "/put/")
 """Paths that carry their own right to be read or written, as signed addresses do."""
 
@@ -245,6 +248,9 @@ class Cloud:
                 found.pop(name, None)
         if self.faults.status_word is not None:
             self.flavour.spelt(found, self.faults.status_word)
+        if batch.stage in ENDED and self.faults.count("late_files"):
+            for name in FILES & found.keys():
+                found[name] = None
         return found
 
     def forget_results(self) -> None:
@@ -255,14 +261,14 @@ class Cloud:
                 self.jobs.clear()
 
     def listed(self) -> list[Batch]:
-        """Give the batches that a list shows, newest first."""
+        """Give the batches that a list shows, newest first unless the fault says otherwise."""
         latest = self.clock.now - self.faults.stale_list
         seen = [batch for batch in self.jobs.values() if batch.created <= latest]
         if not self.faults.stale_list:
             seen = list(self.jobs.values())
         for batch in seen:
             lifecycle.settle(self, batch)
-        return seen[::-1]
+        return seen if self.faults.oldest_first else seen[::-1]
 
     def snapshot(self, model: str | None) -> str | None:
         """Give the model that answers for a name."""
@@ -292,7 +298,11 @@ class Cloud:
             self._admit(call, name)
             if name in self.flavour.ticks:
                 self.clock.advance(self.step)
+            amiss = self.faults.strikes("instead", name)
+            if amiss:  # whoever sends the wrong thing does not go on where another left off
+                call.headers = {n: v for n, v in call.headers.items() if n != "range"}
             given = do(self, call)
+            given = wrong(given, self.faults.wrong) if amiss else given
         except Refused as refused:
             given = self.refuse(refused)
         headers = {**self.flavour.headers(self.new_id("")), **given.headers}
@@ -412,6 +422,7 @@ STRIKES: dict[str, Callable[[Cloud], Refused]] = {
         kind="server_error",
     ),
     "quota_gone": lambda cloud: cloud.flavour.empty_purse,
+    "not_found": lambda _cloud: Refused(404, "There is no such thing.", kind="not_found"),
     "unauthorized": lambda cloud: cloud.flavour.unauthorized(cloud.key),
     "forbidden": lambda _cloud: Refused(
         403,

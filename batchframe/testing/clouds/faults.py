@@ -16,6 +16,9 @@ Calls = dict[str, int]
 Dialect = Literal["retry-after", "date", "retry-after-ms", "reset", "none"]
 """How a 429 says when to come back: seconds, an HTTP date, milliseconds, reset headers, or not at all."""
 
+Wrong = Literal["page", "error", "nothing", "half", "packed"]
+"""What comes in place of an answer: an HTML page, an error as JSON, no byte, its first half, or itself as gzip."""
+
 
 @dataclass
 class Faults:
@@ -30,6 +33,9 @@ class Faults:
         unauthorized: By call: 401 (xAI: 400), though the key is right.
         forbidden: By call: 403, the key lacks a permission.
         html: By call: an HTML page of Cloudflare with `html_status` (403 or 520).
+        not_found: By call: 404, there is no such thing, though there is.
+        instead: By call: `wrong` comes in place of the answer, under the same HTTP 200.
+        wrong: See `Wrong`.
         drop_before: By call: the connection is reset and nothing has happened.
         drop_after: By call: the connection is reset although the call took effect.
         cut: By call: half the body arrives, then the connection ends.
@@ -48,7 +54,9 @@ class Faults:
         status_word: What batch objects say in place of their status. xAI has none: there it is counters
             and times, as "num_requests=6 num_pending=2", and any other word stands beside no counters.
         missing_fields: Names that batch objects lack; "*" leaves only their id.
+        late_files: For so many looks a batch object that has ended lacks its result files.
         stale_list: Seconds for which lists do not show a new batch.
+        oldest_first: Lists of batches come in the order in which they were made.
         short_pages: The most that a page of a list or of results holds, whatever was asked for; 0: as
             the provider has it.
         file_quota: Uploads are refused as one too many (Azure's words).
@@ -72,6 +80,9 @@ class Faults:
     forbidden: Calls = field(default_factory=dict)
     html: Calls = field(default_factory=dict)
     html_status: int = 520
+    not_found: Calls = field(default_factory=dict)
+    instead: Calls = field(default_factory=dict)
+    wrong: Wrong = "page"
     drop_before: Calls = field(default_factory=dict)
     drop_after: Calls = field(default_factory=dict)
     cut: Calls = field(default_factory=dict)
@@ -87,7 +98,9 @@ class Faults:
     cancel_late: bool = False
     status_word: str | None = None
     missing_fields: tuple[str, ...] = ()
+    late_files: int = 0
     stale_list: float = 0.0
+    oldest_first: bool = False
     short_pages: int = 0
     file_quota: bool = False
     shuffle: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import socket
 import struct
@@ -97,6 +98,21 @@ class Reply:
 def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """Answer with JSON."""
     return Reply(status, orjson.dumps(value), headers or {})
+
+
+def wrong(right: Reply, how: str) -> Reply:
+    """Give what comes in place of an answer that is right, under the same status (`faults.Wrong`)."""
+    if how == "packed":
+        headers = {**right.headers, "content-encoding": "gzip"}
+        return Reply(right.status, gzip.compress(right.body), headers, kind=right.kind)
+    bodies = {
+        "page": b"<!DOCTYPE html><html><body><h1>502 Bad Gateway</h1></body></html>",
+        "error": b'{"error":{"message":"The server had an error","type":"server_error"}}',
+        "nothing": b"",
+        "half": right.body[: len(right.body) // 2],
+    }
+    kind = "text/html" if how == "page" else right.kind
+    return Reply(200, bodies[how], {}, kind=kind)
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer before it is an error

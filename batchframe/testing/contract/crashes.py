@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchframe.errors import ProviderUnavailableError
-from batchframe.model import Ticket
+from batchframe.model import Phase, Ticket
 from batchframe.testing.contract import child
 from batchframe.testing.contract.child import POINTS, asked_at
-from batchframe.testing.contract.setting import TEXTS, Stage, whole
+from batchframe.testing.contract.setting import PATIENCE, TEXTS, Stage, whole
 
 if TYPE_CHECKING:
     from batchframe.providers.base import BatchProvider
     from batchframe.testing.clouds.cloud import Cloud
+
+
+DAY = 86_400.0
 
 
 def bill(cloud: Cloud) -> Counter[str]:
@@ -42,7 +45,7 @@ class Crashes(Stage):
         home = tmp_path / "workspace"
         spec = {
             "path": sys.path, "home": str(home), "factory": self.factory, "model": self.model,
-            "settings": {"poll_seconds": 0.01, **self.settings(cloud)},
+            "settings": {"poll_seconds": 0.01, "patience": PATIENCE, **self.settings(cloud)},
         }  # fmt: skip
         command = [sys.executable, child.__file__]
         ended = subprocess.run(  # noqa: S603 - our own file
@@ -77,7 +80,6 @@ class Crashes(Stage):
         assert len(cloud.batches()) == 1
 
     @pytest.mark.usefixtures("pauses")
-    @pytest.mark.usefixtures("pauses")
     def test_a_batch_is_found_on_whichever_page_it_is(
         self, cloud: Cloud, provider: BatchProvider, tmp_path: Path
     ) -> None:
@@ -92,6 +94,51 @@ class Crashes(Stage):
         )
         assert found is not None
         assert found.data["batch"] == ticket.data["batch"]
+
+    @pytest.mark.usefixtures("pauses")
+    def test_a_batch_is_found_in_a_list_that_begins_with_the_oldest(
+        self, cloud: Cloud, provider: BatchProvider, tmp_path: Path
+    ) -> None:
+        """That others are old proves nothing about those after them, unless an order was seen."""
+        self.needs("lists")
+        cloud.faults.short_pages, cloud.faults.oldest_first = 2, True
+        for _ in range(5):
+            self.begun(provider, tmp_path)
+            cloud.clock.advance(DAY)
+        part, ticket = self.begun(provider, tmp_path)
+        found = provider.find(
+            part, Ticket(provider.name, {**self.before(ticket), "intended_at": cloud.clock.now})
+        )
+        assert found is not None
+        assert found.data["batch"] == ticket.data["batch"]
+
+    @pytest.mark.usefixtures("pauses")
+    def test_of_two_batches_the_one_with_results_is_kept(
+        self, cloud: Cloud, provider: BatchProvider, tmp_path: Path
+    ) -> None:
+        """Whichever is older; and nobody cancels what has ended."""
+        self.needs("lists")
+        self.needs("cancel")
+        part, first = self.begun(provider, tmp_path)
+        before = Ticket(provider.name, {**self.before(first), "intended_at": cloud.clock.now})
+        cloud.clock.advance(1)
+        second = provider.create(part, before)
+        if second.data["batch"] == first.data["batch"]:
+            pytest.skip("its batches have ids of our choosing, so there are no twins")
+        provider.cancel(first)
+        for ticket in (first, second):
+            while provider.poll(ticket).phase in (Phase.WAITING, Phase.RUNNING):
+                continue
+        stages = [batch["status"] for batch in cloud.batches()]
+        found = provider.find(part, before)
+        assert found is not None
+        assert found.data["batch"] == second.data["batch"]
+        assert (
+            [batch["status"] for batch in cloud.batches()] == stages == ["cancelled", "completed"]
+        )
+        assert not [
+            path for _, path, _ in cloud.log if "cancel" in path and second.data["batch"] in path
+        ]
 
     @pytest.mark.usefixtures("pauses")
     def test_a_create_that_never_arrived_is_made_anew(

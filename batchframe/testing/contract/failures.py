@@ -18,7 +18,7 @@ from batchframe.errors import (
     ProviderUnavailableError,
     QuotaError,
 )
-from batchframe.model import Phase
+from batchframe.model import Brought, Phase
 from batchframe.testing.contract.setting import SECONDS, TEXTS, Stage
 from batchframe.testing.fake import echo
 
@@ -287,6 +287,33 @@ class Failures(Stage):
         while provider.poll(ticket).phase in (Phase.WAITING, Phase.RUNNING):
             continue
         cloud.forget_results()
-        with pytest.raises(ProviderError, match=provider.name):
-            provider.fetch(ticket, target)
+        found = provider.fetch(ticket, target)
+        assert not found
+        assert isinstance(found, Brought)
+        assert found.gone, "what is gone?"
         assert not [file.name for file in target.iterdir() if file.suffix == ".jsonl"]
+
+    @pytest.mark.usefixtures("pauses")
+    def test_rows_of_a_file_that_is_gone_say_so_and_lock_nothing_up(
+        self, cloud: Cloud, provider: BatchProvider
+    ) -> None:
+        """One refusal proves nothing; after many the rows are errors, and may be asked again."""
+        cloud.faults.not_found[cloud.flavour.brings] = 100_000
+        job = self.ask(provider)
+        self.settled(job)
+        seen = job.outputs()
+        assert set(seen["error_code"]) == {"result_gone"}
+        assert all(provider.name in words for words in seen["error_message"])
+        cloud.faults.not_found.clear()
+        assert self.answers(job.retry()) == list(TEXTS)
+        assert len(cloud.batches()) == 2  # noqa: PLR2004 - the second one was asked for
+
+    @pytest.mark.parametrize("call", ["get", "content", "results"])
+    @pytest.mark.usefixtures("pauses")
+    def test_one_answer_that_there_is_no_such_thing_proves_nothing(
+        self, cloud: Cloud, provider: BatchProvider, call: str
+    ) -> None:
+        """Servers lag behind each other: a batch or file that was there is asked for again."""
+        cloud.faults.not_found[call] = 1
+        assert self.answers(self.ask(provider)) == list(TEXTS)
+        assert len(cloud.batches()) == 1

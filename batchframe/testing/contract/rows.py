@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from batchframe.orchestration.job import Job
     from batchframe.providers.base import BatchProvider
     from batchframe.testing.clouds.cloud import Cloud
+    from batchframe.testing.clouds.faults import Wrong
 
 DAMAGE: dict[str, tuple[dict[str, Any], int]] = {
     "shuffled and doubled": ({"shuffle": True, "duplicated": 3}, 0),
@@ -24,6 +25,8 @@ DAMAGE: dict[str, tuple[dict[str, Any], int]] = {
     "no status": ({"status_zero": 2}, 2),
 }
 """What is wrong with a result file: the faults, and how many rows it must cost."""
+
+WRONG: tuple[Wrong, ...] = ("page", "error", "nothing", "half", "packed")
 
 REFUSED = {"no such model": "model", "too many requests": "too many requests"}
 """Why a provider refuses a whole batch -> what each row's error must say."""
@@ -62,11 +65,50 @@ class Rows(Stage):
         for name, value in faults.items():
             setattr(cloud.faults, name, value)
         job = self.ask(provider)
-        rows = self.settled(job)
+        # of a page, which is whole or nothing, the last result is cut and not the last line
+        short = damage == "missing" or (damage == "truncated" and cloud.flavour.filed)
+        rows = self.taken(job) if short else self.settled(job)
         whole(rows)
+        assert len(cloud.batches()) == 1, "what is lacking is not paid for again unasked"
         failed = job.outputs().filter(~pl.col("ok"))
         assert failed.height == lost
         assert failed["retryable"].all(), "a row whose line was lost can be sent again"
+
+    @pytest.mark.parametrize("wrong", WRONG)
+    @pytest.mark.parametrize("times", [1, 6])
+    @pytest.mark.usefixtures("pauses")
+    def test_what_comes_in_place_of_results_is_not_taken_for_them(
+        self, cloud: Cloud, wrong: Wrong, times: int
+    ) -> None:
+        """Pages, errors, half files and packed ones come under HTTP 200; the results are fetched again."""
+        brings = cloud.flavour.brings
+        cloud.faults.wrong, cloud.faults.instead[brings] = wrong, times
+        with self.patient(cloud) as provider:
+            assert self.answers(self.ask(provider)) == list(TEXTS)
+        assert len(cloud.batches()) == 1, "nothing is paid for twice"
+        assert cloud.faults.instead[brings] < times, "nothing wrong came"
+
+    @pytest.mark.usefixtures("pauses")
+    def test_what_can_be_read_is_there_though_results_fall_short(
+        self, cloud: Cloud, provider: BatchProvider
+    ) -> None:
+        """The job stops and says what the provider counts; later the rest comes, and nothing is paid again."""
+        self.needs("counts_while_running")
+        real = cloud.faults.missing = 2
+        job = self.ask(provider)
+        told = str(self.stopped(job))
+        assert f"{provider.name} counts {len(TEXTS)} results" in told
+        seen = job.outputs()
+        assert seen.filter("ok").height == len(TEXTS) - real
+        assert set(seen.filter(~pl.col("ok"))["error_code"]) == {"pending"}
+        assert job.status == "failed"
+
+    def test_a_batch_that_has_ended_may_name_its_files_later(self, cloud: Cloud) -> None:
+        """`completed` without files is no end: the counts say that there are answers."""
+        cloud.faults.late_files = 4
+        with self.patient(cloud) as provider:
+            assert self.answers(self.ask(provider)) == list(TEXTS)
+        assert len(cloud.batches()) == 1
 
     def test_a_row_that_failed_is_an_error_and_the_others_are_answers(
         self, cloud: Cloud, provider: BatchProvider

@@ -7,6 +7,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -28,6 +29,9 @@ TEXTS = ("plain", 'she said "no"\\', "naïve ☃ 🎈", "two\nlines", "a\ttab", 
 """What the rows say; the cloud answers each with itself."""
 
 POLL_SECONDS = 0.01
+PATIENCE = {"results": 0.2, "gone": 0.05, "absent": 0.05, "unknown": 60.0}
+"""`bf.Patience`, as plain JSON: what takes a provider minutes takes milliseconds here."""
+
 SECONDS = 60.0
 """How long a job of a test may take before it counts as hanging."""
 
@@ -69,7 +73,8 @@ class Stage:
     def made(self, cloud: Cloud, **others: Any) -> BatchProvider:
         """Make the provider."""
         module, _, name = self.factory.partition(":")
-        settings = {"poll_seconds": POLL_SECONDS, **self.settings(cloud), **others}
+        usual = {"poll_seconds": POLL_SECONDS, "patience": PATIENCE}
+        settings = {**usual, **self.settings(cloud), **others}
         return cast("BatchProvider", getattr(importlib.import_module(module), name)(**settings))
 
     @pytest.fixture
@@ -78,6 +83,17 @@ class Stage:
         from batchframe.providers.registry import registered  # noqa: PLC0415 - verbs load late
 
         with registered(self.made(cloud)) as made:
+            self.warm(made)
+            yield cast("BatchProvider", made)
+            self.close(made)
+
+    @contextmanager
+    def patient(self, cloud: Cloud, **patience: float) -> Iterator[BatchProvider]:
+        """Give a provider with other patience; that for results is as long as a test may take."""
+        from batchframe.providers.registry import registered  # noqa: PLC0415 - verbs load late
+
+        given = {**PATIENCE, "results": SECONDS, **patience}
+        with registered(self.made(cloud, patience=given)) as made:
             self.warm(made)
             yield cast("BatchProvider", made)
             self.close(made)
@@ -137,6 +153,18 @@ class Stage:
     def settled(self, job: Job) -> pl.DataFrame:
         """Wait for a job and give its rows: `text`, `response`, `error` and the rest."""
         return job.wait(SECONDS).result()
+
+    def taken(self, job: Job) -> pl.DataFrame:
+        """Wait for a job whose results fall short, and have it take what there is; gives its rows.
+
+        Where the provider counts, the job stops once and says so; where it does not, nobody can know.
+        """
+        if self.capabilities.counts_while_running:
+            told = str(self.stopped(job))
+            assert " counts " in told, told
+            assert f"bf.job('{job.id}').retry()" in told, told
+            job.retry()
+        return self.settled(job)
 
     def answers(self, job: Job) -> list[str | None]:
         """Wait for a job and give what was answered."""

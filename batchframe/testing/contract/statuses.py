@@ -66,8 +66,26 @@ class Statuses(Stage):
         job = self.ask(provider)
         self._polled(job, cloud, 6)
         assert not job.view.state.ended
+        until = time.monotonic() + SECONDS
+        while "a status that nobody here knows" not in (job.view.message or ""):
+            assert time.monotonic() < until, f"nobody is told: {job}"
+            time.sleep(0.01)
+        assert not oddity.startswith("a status") or STRANGE in str(job.view.message).lower()
         cloud.faults.status_word, cloud.faults.missing_fields = None, ()
         assert self.answers(job) == list(TEXTS)
+        assert job.view.message is None, "what is over is not said any more"
+
+    def test_an_unknown_status_is_not_asked_for_ever(self, cloud: Cloud) -> None:
+        """After a time of its own the job stops and says the word; it goes on when it is told to."""
+        cloud.faults.status_word = STRANGE
+        with self.patient(cloud, unknown=0.05) as provider:
+            job = self.ask(provider)
+            told = str(self.stopped(job))
+            assert STRANGE in told.lower()
+            assert f"bf.job('{job.id}').retry()" in told
+            cloud.faults.status_word = None
+            assert self.answers(job.retry()) == list(TEXTS)
+        assert len(cloud.batches()) == 1
 
     def test_a_batch_that_failed_late_keeps_what_was_answered(
         self, cloud: Cloud, provider: BatchProvider
