@@ -135,6 +135,17 @@ class Reading:
     doubled: int = 0
     absent: int = 0
 
+    @property
+    def remark(self) -> str:
+        """What was odd about the lines, in words; empty when nothing was.
+
+        >>> Reading(damaged=2, foreign=1).remark
+        'the result files held 2 unreadable lines, 1 unknown line'
+        """
+        counts = ((self.damaged, "unreadable"), (self.foreign, "unknown"))
+        odd = [f"{count:,} {what} line{'s' * (count > 1)}" for count, what in counts if count]
+        return f"the result files held {', '.join(odd)}" if odd else ""
+
 
 def decode_part(requests: Path, files: Iterable[Path], out: Path, how: Decoding) -> Reading:
     """Read a part's result files and write its outcomes, all rows or nothing.

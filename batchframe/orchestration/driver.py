@@ -538,12 +538,7 @@ class Driver:
         fresh.replace(out)
         settle(out)
         self._live.pop(number, None)
-        remark = ", ".join(
-            f"{count} {what} lines"
-            for count, what in ((odd.damaged, "unreadable"), (odd.foreign, "unknown"))
-            if count
-        )
-        message = f"the result files held {remark}" if remark else part["message"]
+        message = odd.remark or part["message"]
         totals = outputs.part_totals(out, self.schema(job))
         return Outcome(Event.DONE, {**totals, "message": message})
 

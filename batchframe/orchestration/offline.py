@@ -212,9 +212,7 @@ class Decoded:
     @property
     def remark(self) -> str:
         """What was odd, in words; empty when nothing was."""
-        counts = ((self.odd.damaged, "unreadable"), (self.odd.foreign, "unknown"))
-        odd = ", ".join(f"{count:,} {what} lines" for count, what in counts if count)
-        return f"the result files held {odd}" if odd else ""
+        return self.odd.remark
 
     def counts(self) -> tuple[int, int]:
         """Give the number of rows, and of those that failed."""

@@ -138,7 +138,7 @@ def test_what_is_odd_about_the_files_is_said(tmp_path, capsys):
     given = write(tmp_path / "r.jsonl", answered("r0"), answered("r9"))
     with given.open("ab") as file:
         file.write(b"nonsense\n")
-    said = "the result files held 1 unreadable lines, 1 unknown lines"
+    said = "the result files held 1 unreadable line, 1 unknown line"
     assert said in translated(capsys, given, "--ids", ids)[1]
     bf.decode(given, model="groq/m", ids=ids)
     told = capsys.readouterr()
@@ -198,5 +198,5 @@ def test_a_job_says_what_was_odd_about_its_files(tmp_path):
     """The view has it, so that the card and `batchframe show` have it as well."""
     with registered(Torn(tmp_path / "cloud", polls=0)):
         job = pl.DataFrame({"t": ["a", "b"]}).batch.submit(model="fake/m", prompt="{t}").wait()
-        assert job.view.message == "the result files held 1 unreadable lines"
+        assert job.view.message == "the result files held 1 unreadable line"
         assert job.outputs()["ok"].all()

@@ -267,7 +267,7 @@ def part(**facts):
     """Give a part's ledger row."""
     plain = dict.fromkeys(("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"))
     plain |= {"state": "running", "cost": None, "done": 0, "failed": 0, "rows": 9}
-    return {**plain, "retry": False, "phase": None, **facts}
+    return {**plain, "retry": False, "phase": None, "message": None, **facts}
 
 
 @pytest.mark.parametrize(

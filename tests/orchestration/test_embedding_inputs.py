@@ -94,7 +94,7 @@ def test_lines_that_have_lists_are_cut_by_their_texts(tmp_path):
         )
     )
     ref = ModelRef(*MODEL.split("/"))
-    files = offline.encode_lines(workspace.current(), source, ref, tmp_path / "out")
+    files = offline.encode_lines(workspace.current(), source, ref, tmp_path / "out").files
     cut = [
         [json.loads(line)["custom_id"] for line in file.read_text().splitlines()] for file in files
     ]
