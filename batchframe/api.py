@@ -612,7 +612,7 @@ def _request(
     from batchframe.frame.join import refuse_collisions  # noqa: PLC0415
     from batchframe.frame.requests import Recipe  # noqa: PLC0415
     from batchframe.immediate.retry import Retry  # noqa: PLC0415
-    from batchframe.orchestration.driver import Memory  # noqa: PLC0415
+    from batchframe.orchestration.effects import Memory  # noqa: PLC0415
     from batchframe.orchestration.plan import Request  # noqa: PLC0415
 
     columns = _schema_of(frame)

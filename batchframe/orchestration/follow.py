@@ -19,7 +19,8 @@ from batchframe.errors import JobError
 from batchframe.ledger.events import JobState, JobView
 from batchframe.ledger.workspace import Workspace, storage
 from batchframe.orchestration import background
-from batchframe.orchestration.driver import Driver, Memory
+from batchframe.orchestration.driver import Driver
+from batchframe.orchestration.effects import Memory
 from batchframe.orchestration.view import Speed, view
 
 WATCH_SECONDS = 0.5

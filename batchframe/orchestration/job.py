@@ -46,7 +46,8 @@ from batchframe.notebook.html import text
 from batchframe.notebook.kernel import while_blocked
 from batchframe.orchestration import follow as following
 from batchframe.orchestration import forgetting, remains
-from batchframe.orchestration.driver import Driver, Memory
+from batchframe.orchestration.driver import Driver
+from batchframe.orchestration.effects import Memory
 from batchframe.orchestration.mend import is_whole
 from batchframe.orchestration.plan import FRAME_FILE, limits_of, line_sizes, part_row
 from batchframe.orchestration.steps import Effect, PartState

@@ -24,7 +24,7 @@ from batchframe.ledger.events import JobState
 from batchframe.ledger.workspace import Workspace, settle, storage
 from batchframe.notebook.display import in_notebook
 from batchframe.orchestration import follow as following
-from batchframe.orchestration.driver import results_folder
+from batchframe.orchestration.effects import results_folder
 from batchframe.orchestration.forgetting import changing, forget_files
 from batchframe.orchestration.job import Job
 from batchframe.orchestration.mend import mend

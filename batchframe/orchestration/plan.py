@@ -36,7 +36,7 @@ from batchframe.ledger.events import JobState
 from batchframe.ledger.workspace import Workspace, settle, storage
 from batchframe.model import Endpoint, Limits, Mode, ModelRef
 from batchframe.notebook.hostile import clean
-from batchframe.orchestration.driver import Memory
+from batchframe.orchestration.effects import Memory
 from batchframe.orchestration.forgetting import forget_files
 from batchframe.orchestration.priced import idle_prices, rates_of, refuse_idle
 from batchframe.orchestration.steps import PartState

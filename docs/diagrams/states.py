@@ -62,6 +62,7 @@ PLACES: dict[tuple[PartState, PartState], Place] = {
     (P.CREATED, P.ENDED): Place("M742 135 C728 206 604 212 560 293", 668, 214, "start"),
     (P.RUNNING, P.RUNNING): Place("M805 349 C820 400 732 400 747 351", 776, 408),
     (P.RUNNING, P.ENDED): Place("M701 322 H613", 656, 312),
+    (P.ENDED, P.ENDED): Place("M578 349 C592 400 530 400 544 352", 586, 408),
     (P.ENDED, P.FETCHED): Place("M461 322 H403", 431, 312),
     (P.FETCHED, P.DECODED): Place("M251 322 H193", 221, 312),
     (P.FETCHED, P.ENDED): Place("M346 349 C370 398 492 398 514 352", 431, 408),
@@ -70,6 +71,10 @@ PLACES: dict[tuple[PartState, PartState], Place] = {
     (P.UPLOADED, P.FETCHED): Place("M514 135 C494 240 352 190 336 293", 0, 0),
 }
 """Every move's place; (0, 0) has no words of its own because a neighbour says them."""
+
+
+_FINDS = (Event.ABSENT, Event.WAITING)
+"""Outcomes of looking for a batch that leave a part where it is."""
 
 
 def moves() -> dict[tuple[PartState, PartState], list[Event]]:
@@ -86,8 +91,9 @@ def words(state: PartState, events: list[Event]) -> str:
         return "cancelled before there was a batch"
     doing = EFFECTS[state]
     if doing is Effect.CREATE and Event.ABSENT in events:
-        others = [event.value for event in events if event is not Event.ABSENT]
-        return f"{Effect.FIND.value}: {Event.ABSENT.value}; {doing.value}: {', '.join(others)}"
+        found = [event.value for event in events if event in _FINDS]
+        others = [event.value for event in events if event not in _FINDS]
+        return f"{Effect.FIND.value}: {', '.join(found)}; {doing.value}: {', '.join(others)}"
     if events == [Event.DONE]:
         # an open intent to create is settled by asking, and what is found counts as created
         return f"{doing.value}\nor found" if doing is Effect.CREATE else doing.value

@@ -14,7 +14,7 @@ from batchframe import errors
 from batchframe.immediate.retry import Retry
 from batchframe.ledger.events import JobState
 from batchframe.model import Connection, ModelRef, Phase, Progress, Usage
-from batchframe.orchestration import driver, priced
+from batchframe.orchestration import effects, priced
 from batchframe.orchestration.view import view
 from batchframe.pricing.rates import rates_for
 from batchframe.testing import Echo, Fake, completion, registered
@@ -343,7 +343,7 @@ def test_figures_that_cannot_be_saved_do_not_keep_a_job_from_failing(monkeypatch
     """It must be marked as failed whatever its counts are."""
     usage = Usage(input=2**70)
     monkeypatch.setattr(
-        driver.Managed, "seen", lambda *_: Progress(Phase.RUNNING, done=1, usage=usage)
+        effects.Managed, "seen", lambda *_: Progress(Phase.RUNNING, done=1, usage=usage)
     )
     refuse = {"error": {"message": "bad key", "code": "invalid_api_key"}}
     with registered(Echo(answer=lambda _: refuse)):

@@ -51,7 +51,7 @@ def test_a_rate_limit_is_waited_out(cloud, step, dialect):
 
 def test_a_job_says_what_it_waits_for_and_can_be_cancelled_meanwhile(cloud, monkeypatch):
     """An hour is long; the limit stands in the job's own line."""
-    monkeypatch.setattr(driver, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(driver, "NAP_SECONDS", 0.02)
     cloud.faults.rate_limit["create"], cloud.faults.rate_limit_seconds = 1000, 3600
     job = ask()
     until = time.monotonic() + 20

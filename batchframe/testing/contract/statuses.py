@@ -66,7 +66,7 @@ class Statuses(Stage):
         job = self.ask(provider)
         self._polled(job, cloud, 6)
         assert not job.view.state.ended
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + SECONDS / 10
         while "a status that nobody here knows" not in (job.view.message or ""):
             assert time.monotonic() < until, f"nobody is told: {job}"
             time.sleep(0.01)
