@@ -43,7 +43,7 @@ from batchframe.model import (
     Ticket,
     Usage,
 )
-from batchframe.providers.account import Account, bearer
+from batchframe.providers.account import Account, bearer, key_help
 from batchframe.providers.rest import NotThereError, RefusedError, Rest, is_full
 from batchframe.providers.results import bring
 from batchframe.redact import redact
@@ -53,7 +53,7 @@ LOG = logging.getLogger(__name__)
 NAME = "fireworks"
 KEY = "FIREWORKS_API_KEY"
 ACCOUNT = "FIREWORKS_ACCOUNT_ID"
-HELP = f"Set {KEY} to a valid key and {ACCOUNT} to the account that it is of."
+HELP = f"{key_help(KEY)} And {ACCOUNT} names the account that it is of."
 
 LIMITS = Limits(
     requests=1_000_000,
@@ -200,6 +200,11 @@ class FireworksProvider:
     _deleted: set[str] = field(default_factory=set, repr=False)
 
     @property
+    def carries_metadata(self) -> bool:
+        """Whether its batches have a place for the user's metadata: they have only a name."""
+        return False
+
+    @property
     def poll_seconds(self) -> float:
         """How often a job is asked for."""
         return self.account.poll_seconds
@@ -232,7 +237,9 @@ class FireworksProvider:
     def connect(self, model: str, endpoint: Endpoint) -> Iterator[Connection]:  # noqa: ARG002 - one way for all
         """Give the way to the synchronous API."""
         url = f"{self.account.base_url}/inference/v1"
-        yield Connection(url, dict(self.headers()), timeout=self.account.timeout)
+        yield Connection(
+            url, dict(self.headers()), timeout=self.account.timeout, key_help=self.rest.key_help
+        )
 
     def dialect(self, endpoint: Endpoint) -> Dialect:
         """Give the words of its batch files.

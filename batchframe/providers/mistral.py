@@ -34,7 +34,7 @@ from batchframe.model import (
     Progress,
     Ticket,
 )
-from batchframe.providers.account import Account, bearer, connection
+from batchframe.providers.account import Account, bearer, connection, key_help
 from batchframe.providers.listing import Twin, chosen, is_past
 from batchframe.providers.reasons import reasons
 from batchframe.providers.rest import NotThereError, RefusedError, Rest, is_full
@@ -133,7 +133,7 @@ def Mistral(  # noqa: N802 - users read it as the name of a thing
     """
     account = Settings.made(NAME, locals())
     headers = partial(bearer, account, NAME, KEY)
-    rest = Rest(NAME, account.base_url, headers, f"Set {KEY} to a valid key.")
+    rest = Rest(NAME, account.base_url, headers, key_help(KEY))
     return MistralProvider(account=account, rest=rest, headers=headers)
 
 
@@ -180,7 +180,7 @@ class MistralProvider:
 
     def connect(self, model: str, endpoint: Endpoint) -> AbstractContextManager[Connection]:  # noqa: ARG002 - one way for all
         """Give the way to the synchronous API."""
-        return connection(self.account, self.headers())
+        return connection(self.account, self.headers(), key_help=self.rest.key_help)
 
     def dialect(self, endpoint: Endpoint) -> Dialect:
         """Give the words of its batch files.

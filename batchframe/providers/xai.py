@@ -39,7 +39,7 @@ from batchframe.model import (
     Progress,
     Ticket,
 )
-from batchframe.providers.account import Account, bearer, connection
+from batchframe.providers.account import Account, bearer, connection, key_help
 from batchframe.providers.listing import Twin, chosen
 from batchframe.providers.rest import NotThereError, NotWholeError, RefusedError, Rest, is_full
 from batchframe.redact import redact
@@ -48,7 +48,7 @@ LOG = logging.getLogger(__name__)
 
 NAME = "xai"
 KEY = "XAI_API_KEY"
-HELP = f"Set {KEY} to a valid key."
+HELP = key_help(KEY)
 
 LIMITS = Limits(
     requests=50_000,
@@ -170,6 +170,11 @@ class XAIProvider:
     _seen: dict[str, tuple[Counts, float]] = field(default_factory=dict, repr=False)
 
     @property
+    def carries_metadata(self) -> bool:
+        """Whether its batches have a place for the user's metadata: they have only a name."""
+        return False
+
+    @property
     def poll_seconds(self) -> float:
         """How often a batch is asked for."""
         return self.account.poll_seconds
@@ -195,7 +200,7 @@ class XAIProvider:
 
     def connect(self, model: str, endpoint: Endpoint) -> AbstractContextManager[Connection]:  # noqa: ARG002 - one way for all
         """Give the way to the synchronous API."""
-        return connection(self.account, self.headers())
+        return connection(self.account, self.headers(), key_help=self.rest.key_help)
 
     def dialect(self, endpoint: Endpoint) -> Dialect:
         """Give the words of its batch files; whatever is asked, chat completions come back.

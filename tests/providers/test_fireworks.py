@@ -409,8 +409,9 @@ def test_a_wrong_key_is_told_without_it(cloud, tmp_path):
         begun(provider, PART, tmp_path)
     assert str(caught.value) == (
         "fireworks could not make a dataset: The API key you provided is invalid (HTTP 403, "
-        "UNAUTHORIZED). Set FIREWORKS_API_KEY to a valid key and FIREWORKS_ACCOUNT_ID to the account "
-        "that it is of."
+        "UNAUTHORIZED). Set FIREWORKS_API_KEY to a valid key that may use batches; in a notebook %env "
+        "FIREWORKS_API_KEY=... Type: export FIREWORKS_API_KEY=... And FIREWORKS_ACCOUNT_ID names the "
+        "account that it is of."
     )
     assert "fw_wrongkey0000" not in repr(provider) + str(caught.value)
 

@@ -277,7 +277,9 @@ def test_a_wrong_key_is_told_without_it(cloud, tmp_path):
     with pytest.raises(AuthenticationError) as caught:
         begun(provider, PART, tmp_path)
     assert str(caught.value) == (
-        "mistral could not take the file: Unauthorized (HTTP 401). Set MISTRAL_API_KEY to a valid key."
+        "mistral could not take the file: Unauthorized (HTTP 401). "
+        "Set MISTRAL_API_KEY to a valid key that may use batches; in a notebook %env MISTRAL_API_KEY=... "
+        "Type: export MISTRAL_API_KEY=..."
     )
     assert "mistralwrongkey0000" not in repr(provider) + str(caught.value)
     with pytest.raises(MissingCredentialsError, match="export MISTRAL_API_KEY"):

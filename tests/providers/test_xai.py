@@ -407,7 +407,8 @@ def test_a_wrong_key_is_one_though_it_is_http_400(cloud, tmp_path):
         with pytest.raises(AuthenticationError) as caught:
             step()
         assert str(caught.value).endswith(
-            "You can obtain one at the console (HTTP 400). Set XAI_API_KEY to a valid key."
+            "You can obtain one at the console (HTTP 400). Set XAI_API_KEY to a "
+            "valid key that may use batches; in a notebook %env XAI_API_KEY=... Type: export XAI_API_KEY=..."
         )
         assert "xai-wrongkey0000" not in repr(provider) + str(caught.value)
     with pytest.raises(MissingCredentialsError, match="export XAI_API_KEY"):

@@ -16,6 +16,7 @@ from batchframe.dialects import support
 from batchframe.dialects.parameters import RULES
 from batchframe.errors import KeyColumnError, UnsupportedError
 from batchframe.model import Endpoint, Part, Phase, Ticket
+from batchframe.providers.registry import Labelled
 from batchframe.testing.contract import sdk
 from batchframe.testing.contract.setting import TEXTS, Stage
 
@@ -304,6 +305,8 @@ class Wire(Stage):
             cloud.store[batch["input_file_id"]].name,
         }
         assert any(job.id in str(value) for value in named), named
+        told = not isinstance(provider, Labelled) or provider.carries_metadata
+        assert told is self.capabilities.metadata  # the plan warns where pairs are not carried
         if self.capabilities.metadata:
             assert len(carried) <= 16  # noqa: PLR2004 - OpenAI's limit
             assert {name: carried.get(name) for name in pairs} == pairs
