@@ -21,7 +21,7 @@ from batchframe.frame.encode import LINE_OVERHEAD
 from batchframe.frame.requests import SCHEMA
 from batchframe.ledger.workspace import settle
 from batchframe.model import Limits, ModelRef
-from batchframe.pricing.tokens import count_requests
+from batchframe.pricing.tokens import count_requests, tokenizer_for
 
 TOKEN_BYTES = 2
 """Bytes of a body that count as one prompt token where a queue is kept short.
@@ -93,6 +93,7 @@ class PartWriter:
             model = str(chunk["model"][0])
             limits = self.limits[model]
             sized = chunk.with_columns(self._measures(model, limits))
+            sized = sized.with_columns(_least_tokens(sized, model, limits))
             message = _too_large(model, limits)
             refused.append(_unsent(sized, message))
             self._write_model(model, limits, sized.filter(message.is_null()))
@@ -199,6 +200,21 @@ def prompt_tokens(model: str) -> pl.Expr:
     return words // TOKEN_BYTES + 1 + images * each
 
 
+def _least_tokens(sized: pl.DataFrame, model: str, limits: Limits) -> pl.Series:
+    """Count how many prompt tokens each row has at least, where `tokens` leaves that in doubt; else 0.
+
+    Only a row that surely has no room in the queue is refused for it: the cheap guess is generous.
+    """
+    most, ref = limits.queue_tokens, ModelRef(*model.split("/", 1))
+    low = tokenizer_for(ref).low
+    counts = [0] * sized.height
+    if most is not None:
+        for place in (sized["tokens"] > most).arg_true():
+            found = count_requests([orjson.loads(sized["body"][place])], ref)[0]
+            counts[place] = int(found.text * low) + found.images[0]
+    return pl.Series("least", counts, dtype=pl.Int64)
+
+
 def embedding_inputs() -> pl.Expr:
     """Count the texts that each row's `body` wants to have embedded: those of a list, else one.
 
@@ -237,7 +253,7 @@ def _too_large(model: str, limits: Limits) -> pl.Expr:
     size = pl.col("bytes")
     for most, has, unit, of in (
         # such a part would wait for ever, for the queue never has that much room
-        (limits.queue_tokens, pl.col("tokens"), "prompt tokens by our estimate", "queue"),
+        (limits.queue_tokens, pl.col("least"), "prompt tokens at least", "queue"),
         (limits.inputs, pl.col("inputs"), "inputs to embed", "batch"),
         (limits.line_bytes, size - 1, "bytes", "line"),  # its newline is none of it
         (limits.bytes, size, "bytes", "batch"),

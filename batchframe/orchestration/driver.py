@@ -161,12 +161,14 @@ class Driver(Effects):
                 said = await self._limited(job, part, intent, error)
                 continue
             await self._keep(number, state, outcome)
-            said = await self._mention(said, outcome.say)
+            if state is not PartState.ENDED or outcome.say:  # what was fetched may fall short again
+                said = await self._mention(said, outcome.say)
             await self._publish()
             if outcome.stop is not None:
                 raise ProviderError(outcome.stop)
             if outcome.event in _PAUSES:
-                await self._nap(job, self._pause(job, part))
+                hurry = job["cancel"] and outcome.intent is not None  # is there anything to cancel?
+                await self._nap(job, NAP_SECONDS if hurry else self._pause(job, part))
 
     async def _step(
         self, job: Row, part: Row, doing: Effect | None, intent: Effect | None

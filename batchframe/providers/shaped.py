@@ -390,7 +390,7 @@ def _metadata(part: Part) -> dict[str, str]:
 
 
 def _status(batch: Mapping[str, Any]) -> str:
-    return str(batch.get("status", "")).lower()
+    return str(batch.get("status", "")).strip().lower()
 
 
 def _done(batch: Mapping[str, Any]) -> tuple[int | None, Mapping[str, Any]]:

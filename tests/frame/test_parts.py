@@ -251,13 +251,25 @@ def test_a_line_longer_than_the_limit_is_a_row_error(tmp_path, most, sent):
 
 def test_a_part_holds_no_more_tokens_than_the_queue(tmp_path):
     """A row that the queue may have no room for is alone: the guess is generous, and it may fit."""
-    bodies = ['{"input":"' + "word " * count + '"}' for count in (20, 20, 20, 500, 20)]
+    bodies = ['{"input":"' + "word " * count + '"}' for count in (20, 20, 20, 60, 20)]
     each = texts_of(bodies).select(prompt_tokens(MODEL)).to_series().to_list()
     assert each[0] == len(bodies[0]) // TOKEN_BYTES + 1
     limits = {MODEL: Limits(10, 10**6, "", "", queue_tokens=2 * each[0])}
     parts = PartWriter(tmp_path, limits).write_all([texts_of(bodies)])
     assert [rows_of(tmp_path, part) for part in parts] == [[0, 1], [2], [3], [4]]
     assert [part.tokens for part in parts] == [2 * each[0], each[0], each[3], each[0]]
+
+
+def test_a_row_that_surely_has_more_tokens_than_the_queue_is_an_error(tmp_path):
+    """It would wait for ever; one of which only the generous guess is too large is sent."""
+    bodies = ['{"input":"' + "word " * count + '"}' for count in (20, 500, 60)]
+    limits = {MODEL: Limits(10, 10**6, "", "", queue_tokens=100)}
+    writer = PartWriter(tmp_path, limits)
+    parts = writer.write_all([texts_of(bodies)])
+    assert [rows_of(tmp_path, part) for part in parts] == [[0], [2]]
+    (error,) = pl.read_parquet(tmp_path / UNSENT)["error"]
+    assert error.startswith("request_too_large: this row's request has 375 ")
+    assert f"prompt tokens at least, and {MODEL} takes at most 100 a queue" in error
 
 
 def embedding(*texts):
@@ -331,7 +343,7 @@ def test_the_guess_of_tokens_is_not_below_the_count(text, name):
 @given(
     sizes=st.lists(st.integers(0, 300), min_size=1, max_size=25),
     chunk=st.integers(1, 8),
-    queue=st.integers(1, 400),
+    queue=st.integers(100, 400),  # a row that surely has more is refused
     size=st.integers(500, 1500),
     requests=st.integers(1, 6),
     inputs=st.integers(1, 5),

@@ -123,7 +123,7 @@ def test_a_batch_is_not_made_again_before_patience_is_over(cloud):
 def test_a_cancel_is_heard_while_a_batch_is_looked_for(cloud):
     """It does not wait for the next look."""
     cloud.faults.drop_before["create"] = 1
-    with ours(cloud, poll_seconds=2.5, patience={**SHORT, "absent": 600}):
+    with ours(cloud, poll_seconds=60, patience={**SHORT, "absent": 600}):
         job = ask()
         stopped(job)
         job.retry()
@@ -168,3 +168,18 @@ def test_a_refused_create_needs_no_looking_for(cloud):
         stopped(job)
         assert job.retry().wait(30).outputs()["ok"].all()
     assert not [path for how, path, _ in cloud.log if how == "GET" and path.endswith("/batches")]
+
+
+def test_what_is_waited_for_is_said_all_the_while(cloud):
+    """Fetching once more is no news; the words stay until the results are whole, or the job stops."""
+    cloud.faults.late_files = 100_000
+    with ours(cloud, patience={**SHORT, "results": 60}):
+        job = ask()
+        until(lambda: "They are fetched again" in (job.view.message or ""), job)
+        seen = {job.view.message for _ in range(100)}
+        cloud.faults.late_files = 0
+        assert job.wait(30).outputs()["ok"].all()
+    assert seen == {
+        "openai counts 2 results of part 0, and its files hold those of 0 rows. They are fetched again."
+    }
+    assert job.view.message is None
