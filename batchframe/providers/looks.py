@@ -36,11 +36,6 @@ def oddity(head: bytes) -> str | None:
     return "an error message" if _is_refusal(_parsed(text)) else None
 
 
-def is_page(head: bytes) -> bool:
-    """Whether a file begins as a web page does: what follows such a beginning is not to be trusted."""
-    return head.strip(_BLANK)[:1] == b"<"
-
-
 def _is_result(line: bytes) -> bool:
     found = _parsed(line) if line[:1] == b"{" else None
     return isinstance(found, dict) and any(name in found for name in _RESULT)

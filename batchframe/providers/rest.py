@@ -33,7 +33,7 @@ from batchframe.errors import (
     QuotaError,
     RateLimitError,
 )
-from batchframe.providers.looks import HEAD, is_page, oddity
+from batchframe.providers.looks import HEAD, oddity
 from batchframe.providers.quiet import hush
 from batchframe.redact import redact, remember_headers
 
@@ -574,7 +574,7 @@ def _usable(out: BinaryIO, size: int | None) -> int:
     held = out.seek(0, os.SEEK_END)
     out.seek(0)
     head = out.read(HEAD)
-    if is_page(head) or oddity(head) is not None or (size is not None and held > size):
+    if oddity(head) is not None or (size is not None and held > size):
         out.truncate(0)
         held = 0
     out.seek(0, os.SEEK_END)
