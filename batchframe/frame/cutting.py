@@ -123,6 +123,8 @@ class Cutter:
             right = good.to_numpy()
             frame, numbers, taken = frame.filter(good), numbers[right], taken[right]
         cuts.append(Cut(frame, numbers))
+        if taken.size == left.size:
+            return left[:0]
         return np.setdiff1d(left, taken, assume_unique=True)
 
 

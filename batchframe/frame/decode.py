@@ -37,10 +37,10 @@ Price = Callable[[Reply], Decimal | None]
 
 _Record = tuple[Any, ...]
 
-CHUNK = 20_000
+CHUNK = 15_000
 """Rows held at a time."""
 
-CHUNK_BYTES = 16 << 20
+CHUNK_BYTES = 12 << 20
 """Bytes of lines held at a time, where lines are long; as many again wait to be written."""
 
 HEAVY = 4
@@ -345,9 +345,8 @@ class _Writer:
         """Give what is gathered as it is written."""
         how, made = self._how, []
         if pieces:
-            found = fitting.table(pieces, how.part, self._costs, how.price_source)
-            absent = [pl.lit(None, kind).alias(n) for n, kind in SCHEMA.items() if n not in found]
-            made.append(found.with_columns(absent).select(SCHEMA.names()))
+            alike = {"part": how.part, "ok": True, "price_source": how.price_source}
+            made.append(fitting.table(pieces, SCHEMA, self._costs, alike))
         if records:
             made.append(_frame(records))
         return [frame.to_arrow().cast(_ARROW) for frame in made]

@@ -110,23 +110,31 @@ def columns(found: Sequence[Fields], rows: Sequence[int]) -> pl.DataFrame:
 
 
 def table(
-    pieces: Sequence[pl.DataFrame], part: int, costs: Costs, price_source: str | None
+    pieces: Sequence[pl.DataFrame],
+    schema: Mapping[str, pl.DataType],
+    costs: Costs,
+    alike: Mapping[str, object],
 ) -> pl.DataFrame:
-    """Give answers as a frame with the columns of `decode.SCHEMA` that answers have.
+    """Give answers as a whole table.
 
     Args:
         pieces: Frames of the columns of `PIECE`, one at least.
-        part: The part they are of.
+        schema: The table's columns; those that answers do not have are null.
         costs: What they cost.
-        price_source: Whose prices those are.
+        alike: Columns that have one value in every row.
     """
     whole = pl.concat(pieces)
-    return whole.with_columns(
-        costs(whole.select("model", *COUNTS)).alias("cost_usd"),
-        part=pl.lit(part, pl.Int32),
-        ok=pl.lit(value=True),
-        price_source=pl.lit(price_source, pl.String),
-    )
+    known = {"cost_usd": costs(whole[["model", *COUNTS]])}
+    # put together column by column: a query plan would take longer than what it does
+    columns = [
+        whole[name]
+        if name in PIECE
+        else known[name].alias(name)
+        if name in known
+        else pl.Series(name, [alike.get(name)], kind).new_from_index(0, whole.height)
+        for name, kind in schema.items()
+    ]
+    return pl.DataFrame(columns)
 
 
 _TWICE = ['"body"', *(rf"\u00{digits}" for digits in ("62", "6f", "6F", "64", "79"))]
