@@ -298,7 +298,7 @@ def test_a_last_line_that_was_cut_off_is_missing(tmp_path):
     """The file was not fetched whole: nothing is known of the row."""
     found, odd = decoded(tmp_path, lines(answer("r10"), answer("r11"))[:-20], count=2)
     assert found["error_code"].to_list() == [None, "missing"]
-    assert odd == Reading(damaged=1)
+    assert odd == Reading(damaged=1, absent=1)
 
 
 def wrapped(kind, raw):
