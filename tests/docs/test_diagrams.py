@@ -62,7 +62,7 @@ def test_every_variable_that_the_page_names_is_read_and_no_other(monkeypatch):
 
     module = _drawn("variables")
     page = module["PAGE"].read_text("utf-8")
-    values = {"deployments": '{"a": "b"}', "window": "48h", "entra": "true", "data_zone": "true",
+    values = {"patience": '{"results": 600}', "deployments": '{"a": "b"}', "window": "48h", "entra": "true", "data_zone": "true",
               "base_url": "https://x.example/v1", "endpoint": "https://x.example"}  # fmt: skip
     for name, entry in KNOWN.items():
         settings = getattr(importlib.import_module(entry.module), "Settings", None)
