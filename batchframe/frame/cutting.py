@@ -164,7 +164,7 @@ def _numbers(block: Block, ids: Span) -> Places:
 
 
 _ROW = ord("r")
-"""How the ids of rows begin that are known by their place (`requests.positions`)."""
+"""How the ids of rows begin that are known by their place (`requests.position_ids`)."""
 
 _INLINE = 12
 """Bytes of a text that Arrow keeps within its view."""

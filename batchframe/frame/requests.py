@@ -273,14 +273,15 @@ def _chunk(values: pl.DataFrame, recipe: Recipe, start: int) -> pl.DataFrame:
     made = bodies(recipe.shape, values, recipe.guard)
     no_model = pl.col("model").fill_null("").str.strip_chars() == ""
     if recipe.key is None:
-        ids = positions(start, values.height)
+        ids = position_ids(pl.int_range(start, start + values.height, eager=True))
     else:
-        ids = custom_ids(values["key"], recipe.key, start=start)
+        named = custom_ids(values["key"], recipe.key, start=start)
+        ids = pl.Series("custom_id", named, dtype=pl.String)
     return (
         values.select("model")
         .hstack(made)
         .with_columns(
-            pl.Series("custom_id", ids, dtype=pl.String),
+            ids,
             pl.int_range(start, start + pl.len(), dtype=pl.Int64).alias("row"),
             pl.coalesce(
                 "error",
@@ -294,17 +295,8 @@ def _chunk(values: pl.DataFrame, recipe: Recipe, start: int) -> pl.DataFrame:
     )
 
 
-def positions(start: int, count: int) -> list[str]:
-    """Give the ids of rows that are known by their place.
-
-    >>> positions(7, 2)
-    ['r7', 'r8']
-    """
-    return [f"r{i}" for i in range(start, start + count)]
-
-
 def position_ids(rows: pl.Series) -> pl.Series:
-    """Give the same ids as a column.
+    """Give the ids of rows that are known by their place.
 
     Args:
         rows: The rows' places, integers.
